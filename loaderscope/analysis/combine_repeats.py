@@ -10,22 +10,25 @@ from loaderscope.analysis.disturbance import without_interval
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.training import Training, train_seconds
 from loaderscope.facts.measures import MEASURES, Repeats
-from loaderscope.facts.results import Estimate, SettingResult, TrialResult
+from loaderscope.facts.results import Estimate, Remedy, SettingResult, TrialResult
 from loaderscope.facts.statuses import status_of
 
 MIN_REPEATS_INTERVAL = 3
 
 
 def combine(trials: Sequence[TrialResult], training: Training) -> list[SettingResult]:
-    """Returns one row for each setting that was run, in the order of the first trials; figures come from the successful trials."""
-    by_config: dict[TrialConfig, list[TrialResult]] = {}
+    """Returns one row for each setting that was run, and for each remedy with it, in the order of the first trials.
+
+    Figures come from the successful trials.
+    """
+    rows: dict[tuple[TrialConfig, Remedy | None], list[TrialResult]] = {}
     for trial in sorted(trials, key=lambda trial: trial.id):
         if status_of(trial.status).was_tried:
-            by_config.setdefault(trial.config, []).append(trial)
-    return [_combine_one(config, members, training) for config, members in by_config.items()]
+            rows.setdefault((trial.config, trial.remedy), []).append(trial)
+    return [_combine_one(config, remedy, members, training) for (config, remedy), members in rows.items()]
 
 
-def _combine_one(config: TrialConfig, members: list[TrialResult], training: Training) -> SettingResult:
+def _combine_one(config: TrialConfig, remedy: Remedy | None, members: list[TrialResult], training: Training) -> SettingResult:
     getters: dict[str, Callable[[TrialResult], Any]] = {
         "train_s": lambda trial: train_seconds(trial, training),
         "end_s": _mean_end_s,
@@ -39,7 +42,7 @@ def _combine_one(config: TrialConfig, members: list[TrialResult], training: Trai
         figures[name] = _COMBINED[measure.repeats](known) if known else None
         if measure.repeats is Repeats.ESTIMATE and any(trial.is_disturbed for trial in members):
             figures[name] = without_interval(figures[name])
-    return SettingResult(config=config, trials=[trial.id for trial in members], **figures)
+    return SettingResult(config=config, trials=[trial.id for trial in members], remedy=remedy, **figures)
 
 
 def _mean_end_s(trial: TrialResult) -> float | None:

@@ -213,6 +213,8 @@ def analyse(
         disturbance=disturbance,
         replaces=planned.replaces,
         perfect_loader=planned.perfect_loader,
+        probe=planned.probe,
+        remedy=planned.remedy,
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)
@@ -251,28 +253,9 @@ def analyse_or_log(
         log(f"Trial {planned.id} could not be analysed: {error}\n{traceback.format_exc()}")
         text = f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
         if end.status != "ok":
-            return TrialResult(
-                planned.id,
-                planned.repeat,
-                end.status,
-                planned.config,
-                end.error,
-                end.seconds,
-                notes=[text],
-                replaces=planned.replaces,
-                perfect_loader=planned.perfect_loader,
-            )
+            return dataclasses.replace(planned.result(end.status, end.error, end.seconds), notes=[text])
         fault = ErrorInfo(type(error).__name__, text, traceback.format_exc())
-        return TrialResult(
-            planned.id,
-            planned.repeat,
-            "failed",
-            planned.config,
-            fault,
-            end.seconds,
-            replaces=planned.replaces,
-            perfect_loader=planned.perfect_loader,
-        )
+        return planned.result("failed", fault, end.seconds)
 
 
 def _clock_notes(error_s: float | None, per_batch: Estimate | None) -> list[str]:

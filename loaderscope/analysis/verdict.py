@@ -10,12 +10,13 @@ from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.ceiling import ceiling_sentence, find_ceiling, perfect_rows
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.disturbance import mark_replaced
-from loaderscope.analysis.findings import SEVERITIES, Context, RecordedLoader, disturbed, find_all
+from loaderscope.analysis.findings import Context, RecordedLoader, disturbed, find_all, order_of
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.recorded_training import RecordedTraining, training_of_results, training_sentence
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.analysis.training import Training, training_of
+from loaderscope.facts.purposes import PROBE, REMEDY
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import Ceiling, Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
@@ -36,6 +37,7 @@ class Verdict:
     experiment: StartupExperiment | None = None
     ceiling: Ceiling | None = None
     perfect_loaders: tuple[SettingResult, ...] = ()
+    remedies: tuple[SettingResult, ...] = ()
 
 
 def current_setting(run: Run) -> TrialConfig | None:
@@ -49,7 +51,7 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     if recorded := training_of_results(all_trials):
         return _judge_loaders(run, all_trials, recorded)
     counted = [trial for trial in all_trials if trial.replaced_by is None]
-    trials = [trial for trial in counted if not trial.perfect_loader]
+    trials = [trial for trial in counted if trial.purpose.is_of_setting]
     replaced = [trial for trial in all_trials if trial.replaced_by is not None]
     request, environment, current = run.request, run.environment, current_setting(run)
     training = training_of(request, trials, current)
@@ -65,6 +67,7 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     if experiment is None:  # a recommendation rests on throughput, which the few batches of an experiment do not show
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, training)
     perfect_loaders = perfect_rows(counted, training)
+    remedies = combine([trial for trial in counted if trial.purpose is REMEDY], training)
     ceiling = find_ceiling(trials, settings, perfect_loaders, request.consumer, recommendation) if experiment is None else None
     if recommendation is not None and ceiling is not None:
         best = next(setting for setting in settings if setting.config == recommendation.config)
@@ -74,14 +77,27 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     cpus_to_share = usable_cpus if experiment is None else None  # the experiment tries more workers than cores on purpose
     findings = find_all(
         Context(
-            trials, settings, recommendation, current, request.consumer, training, free_threaded, run.sent, server, cpus_to_share, replaced
+            trials,
+            settings,
+            recommendation,
+            current,
+            request.consumer,
+            training,
+            free_threaded,
+            run.sent,
+            server,
+            cpus_to_share,
+            replaced,
+            probes=[trial for trial in counted if trial.purpose is PROBE and trial.status == "ok"],
+            remedies=remedies,
+            environment=environment,
         )
     )
     if experiment is not None and experiment.costs:
         summary = " ".join(part for part in (_distrust(findings), experiment.summary) if part)
     else:
         summary = summarise(trials, recommendation, findings)
-    return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment, ceiling, tuple(perfect_loaders))
+    return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment, ceiling, tuple(perfect_loaders), tuple(remedies))
 
 
 def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedTraining) -> Verdict:
@@ -105,11 +121,12 @@ def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedT
                 training,
                 run.environment.get("free_threaded"),
                 usable_cpus=run.environment.get("usable_cpus"),
+                environment=run.environment,
                 recorded=RecordedLoader(result.loader, _sweep_command(run.request) if result is trained else None),
             )
         )
         findings += [dataclasses.replace(finding, message=f"{result.loader.name}: {finding.message}") for finding in found]
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    findings.sort(key=order_of)
     return Verdict(tuple(settings), None, tuple(findings), training_sentence(recorded, results))
 
 

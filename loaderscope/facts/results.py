@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share, TimeNs
+from loaderscope.facts.purposes import PERFECT_LOADER, PROBE, REMEDY, SETTING, Purpose
 from loaderscope.facts.statuses import FINAL_KEYS
 
 
@@ -473,6 +474,34 @@ class ScriptWarning:
 
 
 @dataclasses.dataclass(frozen=True)
+class Remedy:
+    """The remedy of a finding, which a trial tests.
+
+    Attributes:
+        code: of the finding.
+        change: what is changed, as the user would write it: `in_order=False`, `MALLOC_ARENA_MAX=2`.
+        environment: variables that the trial's script finds besides the run's, as pairs of name and value. Changes of the loader's
+            arguments are in the trial's setting.
+    """
+
+    code: Name
+    change: str
+    environment: tuple[tuple[Name, str], ...] = ()
+
+
+def change_of(remedy: Remedy | None) -> str:
+    """Returns what a remedy changes; empty without one."""
+    return "" if remedy is None else remedy.change
+
+
+def purpose_of(*, perfect_loader: bool, probe: bool, remedy: Remedy | None) -> Purpose:
+    """Returns what a trial is run for."""
+    if remedy is not None:
+        return REMEDY
+    return PERFECT_LOADER if perfect_loader else PROBE if probe else SETTING
+
+
+@dataclasses.dataclass(frozen=True)
 class TrialResult:
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
@@ -530,6 +559,13 @@ class TrialResult:
     replaces: Count | None = None  # the disturbed trial that this one repeats
     replaced_by: Count | None = None  # the trial that counts in place of this disturbed one
     perfect_loader: bool = False  # its batches came from memory: its rate is the ceiling of any loader
+    probe: bool = False  # it looked closer, so its figures are not those of its setting
+    remedy: Remedy | None = None  # that it tests
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it was run for."""
+        return purpose_of(perfect_loader=self.perfect_loader, probe=self.probe, remedy=self.remedy)
 
     @property
     def is_disturbed(self) -> bool:
@@ -566,6 +602,7 @@ class SettingResult:
     batch_bytes: float | None = None
     batch_tensors: float | None = None
     disturbed_share: float | None = None
+    remedy: Remedy | None = None  # that its trials test
 
     @property
     def rate(self) -> Estimate | None:
@@ -618,12 +655,48 @@ class Ceiling:
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """A place on a timeline where a finding shows.
+
+    Attributes:
+        trial: whose timeline.
+        lane: key of the lane, such as `main` or `worker-0`.
+        start_s: on the time axis of that timeline.
+        seconds: its length.
+    """
+
+    trial: Count
+    lane: Name
+    start_s: float
+    seconds: Seconds
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
-    """A conclusion about the dataset, the script or a setting."""
+    """A conclusion about the dataset, the script or a setting.
+
+    Attributes:
+        code: its kind.
+        severity: error, warning or info.
+        trials: on which it rests.
+        message: what is wrong, with its figures.
+        evidence: the figures and thresholds on which it rests.
+        advice: what to do.
+        gain_s: seconds of the user's training that the remedy saves; None if not known.
+        places: where it shows on the timelines, the most telling first.
+        change: the remedy as code, a line or a few; empty if there is none to show.
+        remedy: what a trial can test; None if no trial can.
+        config: the setting of that trial.
+    """
 
     code: str
-    severity: str  # error | warning | info
+    severity: str
     trials: list[int]
     message: str
     evidence: dict[str, Any]
     advice: str
+    gain_s: Estimate | None = None
+    places: list[Place] = dataclasses.field(default_factory=list)
+    change: str = ""
+    remedy: Remedy | None = None
+    config: TrialConfig | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar
 
-from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Seconds, TimeNs
+from loaderscope.facts.purposes import Purpose
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Control, SentPart, TrialResult
+from loaderscope.facts.results import Control, Remedy, SentPart, TrialResult, purpose_of
 
 TRAINING_TARGET = "training"
 """Names the target of a recorded training."""
@@ -23,6 +24,8 @@ class PlannedTrial:
         replaces: the disturbed trial that it repeats; None for a trial of the original plan.
         loader: the name of the loader of a recorded training whose use it is; None in a sweep.
         perfect_loader: whether its batches come from memory, so that its rate is the ceiling of any loader.
+        probe: whether it looks closer, which costs time.
+        remedy: that it tests.
     """
 
     id: Count
@@ -32,6 +35,28 @@ class PlannedTrial:
     replaces: Count | None = None
     loader: str | None = None
     perfect_loader: bool = False
+    probe: bool = False
+    remedy: Remedy | None = None
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it is run for."""
+        return purpose_of(perfect_loader=self.perfect_loader, probe=self.probe, remedy=self.remedy)
+
+    def result(self, status: str, error: ErrorInfo | None = None, seconds: float | None = None) -> TrialResult:
+        """Returns its row without any figures."""
+        return TrialResult(
+            self.id,
+            self.repeat,
+            status,
+            self.config,
+            error,
+            seconds,
+            replaces=self.replaces,
+            perfect_loader=self.perfect_loader,
+            probe=self.probe,
+            remedy=self.remedy,
+        )
 
 
 class _Imported(TypedDict):

@@ -271,16 +271,6 @@ def setting_text(config: TrialConfig, leave_out: Collection[str] = ()) -> str:
     return " · ".join(words)
 
 
-PERFECT_LOADER = "perfect loader"
-
-
-def trial_setting_text(config: TrialConfig, perfect_loader: bool) -> str:
-    """Returns the setting of a trial; that of a perfect loader has no workers, but those are not what matters of it."""
-    if not perfect_loader:
-        return setting_text(config)
-    return " · ".join(filter(None, (PERFECT_LOADER, setting_text(config, ("num_workers",)))))
-
-
 def value_text(value: object) -> str:
     """Returns one value of a setting as text: on, off, a number or a name; a dash for None."""
     if value is None:

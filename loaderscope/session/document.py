@@ -49,7 +49,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "captured": captured_document(run.target.captured),
             "sent": run.sent,
             "trials": trials,
-            "results": verdict.settings,
+            "results": [*verdict.settings, *verdict.remedies],
             "recommendation": verdict.recommendation,
             "ceiling": verdict.ceiling,
             "startup_experiment": verdict.experiment,

@@ -256,9 +256,7 @@ class SessionFile:
                     raise SessionError(f"The session file is damaged: the result of trial {trial_id} says that it is that of {result.id}.")
                 results.append(result)
             elif was_started and trial_id in planned:
-                trial = planned[trial_id]
-                unfinished = TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE])
-                results.append(dataclasses.replace(unfinished, replaces=trial.replaces, perfect_loader=trial.perfect_loader))
+                results.append(dataclasses.replace(planned[trial_id].result(CANCELLED.key), notes=[UNFINISHED_NOTE]))
         return mark_replaced(results)
 
     def _checked_rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

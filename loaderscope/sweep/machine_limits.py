@@ -123,7 +123,7 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
 
 def corrected(cost: DataCost, finished: Sequence[TrialResult]) -> DataCost:
     """The cost, corrected by finished trials: the largest worker of each kind, then the memory that a trial needed beyond the forecast."""
-    own = [result for result in finished if not result.perfect_loader]
+    own = [result for result in finished if result.purpose.is_of_setting]
     measured = [result for result in own if result.memory is not None and result.memory.peak_total_bytes is not None]
     forked, copied = (_largest_worker(measured, cost, forks) for forks in (True, False))
     with_workers = dataclasses.replace(
@@ -268,7 +268,7 @@ def estimate(
 
 
 def _peak_bytes(config: TrialConfig, cost: DataCost, measured: Measured | None) -> int:
-    results = [result for result in measured.results if not result.perfect_loader] if measured is not None else []
+    results = [result for result in measured.results if result.purpose.is_of_setting] if measured is not None else []
     peaks = [result.memory.peak_total_bytes for result in results if result.config == config and result.memory is not None]
     return max((peak for peak in peaks if peak is not None), default=0) or forecast(config, corrected(cost, results)).memory_bytes
 
@@ -282,7 +282,7 @@ def _measured_to_computed(
     ratios = [
         (result.config, result.seconds / computed)
         for result in measured.results
-        if result.status == "ok" and result.seconds is not None and not result.perfect_loader
+        if result.status == "ok" and result.seconds is not None and result.purpose.is_of_setting
         if (computed := compute(result.config, measured.request))
     ]
     same = [ratio for other, ratio in ratios if other == config]

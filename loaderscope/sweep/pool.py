@@ -172,7 +172,15 @@ class Pool:
                     return
                 replaced = result.id if result.replaces is None else result.replaces
                 number = max(one.id for one in run.plan) + 1
-                trial = PlannedTrial(number, result.repeat, result.config, replaces=replaced, perfect_loader=result.perfect_loader)
+                trial = PlannedTrial(
+                    number,
+                    result.repeat,
+                    result.config,
+                    replaces=replaced,
+                    perfect_loader=result.perfect_loader,
+                    probe=result.probe,
+                    remedy=result.remedy,
+                )
                 self._run = run = dataclasses.replace(run, plan=[*run.plan, trial])
                 if result.disturbance is not None:
                     taken = taken_text(result.disturbance)
@@ -206,8 +214,13 @@ class Pool:
 
     def _run_in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, TrialStderr]:
         """Runs the trial in an agent; returns how it ended, and the lines that it printed to stderr."""
+        environment = dict(trial.remedy.environment) if trial.remedy is not None else {}
+        request = self._request
+        if environment:  # a process reads it when it starts
+            self._agent.close(at_once=True)
+            request = dataclasses.replace(request, environment_variables={**request.environment_variables, **environment})
         try:
-            agent, attached = self._agent.ready_agent(self._request, order)
+            agent, attached = self._agent.ready_agent(request, order)
             self._beside.before_each(trial)
         except SweepError as error:
             self._agent.close(at_once=True)
@@ -228,7 +241,7 @@ class Pool:
             self._agent.forward_all_output()
         finally:
             self._stderr = None  # later output, as of a resource tracker, does not belong to the trial
-        if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
+        if environment or not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
             self._agent.close(at_once=end.status != "ok")
         return end, stderr
 
@@ -238,7 +251,8 @@ class Pool:
 
     def _skip(self, trial: PlannedTrial, sentence: str) -> None:
         """Adds one row for a setting that never ran; skipped repeats of a setting with a row get none."""
-        if all((result.config, result.perfect_loader) != (trial.config, trial.perfect_loader) for result in self._results):
+        row = trial.config, trial.purpose, trial.remedy
+        if all((result.config, result.purpose, result.remedy) != row for result in self._results):
             self._finish(_skipped(trial, "limit", sentence), None)
 
     def _why_not_now(self, trial: PlannedTrial, run: Run) -> str | None:
@@ -283,4 +297,4 @@ class Pool:
 
 
 def _skipped(trial: PlannedTrial, kind: str, sentence: str) -> TrialResult:
-    return TrialResult(trial.id, None, "skipped", trial.config, ErrorInfo(kind, sentence), perfect_loader=trial.perfect_loader)
+    return dataclasses.replace(trial.result("skipped", ErrorInfo(kind, sentence)), repeat=None, replaces=None)

@@ -68,7 +68,7 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         device=request.device,
         h2d=request.h2d,
         timeout_s=request.timeout_s,
-        gpu_window=request.gpu_window if not (trial.repeat or trial.perfect_loader) else None,
+        gpu_window=request.gpu_window if trial.purpose.is_of_setting and not trial.repeat else None,
         samples_of=request.samples_of,
         perfect_loader_bytes=read_machine().memory_available_bytes // PERFECT_LOADER_PART if trial.perfect_loader else None,
     )

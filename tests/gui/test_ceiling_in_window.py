@@ -7,6 +7,7 @@ from running import write_script
 
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.verdict import judge
+from loaderscope.facts.purposes import PERFECT_LOADER
 from loaderscope.facts.results import Phase, Startup
 from loaderscope.gui.charts.startup_chart import startup_data
 from loaderscope.gui.panels.results_panel import COLUMNS
@@ -57,7 +58,7 @@ def test_a_sweep_of_a_step_gets_a_row_for_the_perfect_loader_that_shows_its_time
     with qtbot.waitSignal(window.live.ended, timeout=60_000):
         window.commands["start"].trigger()
     model = window.views.results.model
-    assert [model.row(line).perfect_loader for line in range(model.rowCount())] == [False, False, True]
+    assert [model.row(line).purpose is PERFECT_LOADER for line in range(model.rowCount())] == [False, False, True]
     assert [model.index(line, WORKERS).data() for line in range(3)] == ["0", "1", "perfect"]
     best = window.shown.trial
     assert best in (0, 1)

@@ -22,7 +22,7 @@ from loaderscope.analysis.findings import (
 from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.facts.results import Finding
 
-__all__ = ["SEVERITIES", "Context", "RecordedLoader", "find_all"]
+__all__ = ["SEVERITIES", "Context", "RecordedLoader", "find_all", "order_of"]
 
 _KINDS = (
     trial_failures,
@@ -45,6 +45,11 @@ SEVERITIES = ("error", "warning", "info")
 
 
 def find_all(context: Context) -> list[Finding]:
-    """Returns all findings, the gravest first."""
+    """Returns all findings in the order of `order_of`."""
     found = [finding for kind in _KINDS for finding in kind.find(context)]
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+    return sorted(found, key=order_of)
+
+
+def order_of(finding: Finding) -> tuple[int, float]:
+    """Returns the key by which findings are sorted: the gravest first, then by what their remedies save, unknown gains last."""
+    return SEVERITIES.index(finding.severity), 0.0 if finding.gain_s is None else -finding.gain_s.value

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.recorded_training import exposed_share
 from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.analysis.training import Training
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import LoaderUse, Recommendation, SentPart, SettingResult, TrialResult
+from loaderscope.facts.results import Estimate, LoaderUse, Recommendation, SentPart, SettingResult, TrialResult
 from loaderscope.facts.settings import find_matching, setting_text
 
 
@@ -44,6 +47,9 @@ class Context:
         server: where a fork server looks for modules to preload, if known.
         replaced: disturbed trials that repeats replaced; they are not among `trials`.
         recorded: the loader of a recorded training; None for a sweep.
+        probes: successful trials that looked closer; they are not among `trials`.
+        remedies: one row for each setting and remedy that was tried.
+        environment: the machine and its interpreter.
     """
 
     trials: list[TrialResult]
@@ -58,6 +64,9 @@ class Context:
     usable_cpus: int | None = None
     replaced: list[TrialResult] = dataclasses.field(default_factory=list)
     recorded: RecordedLoader | None = None
+    probes: list[TrialResult] = dataclasses.field(default_factory=list)
+    remedies: list[SettingResult] = dataclasses.field(default_factory=list)
+    environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def good(self) -> list[TrialResult]:
@@ -91,6 +100,47 @@ class Context:
         """Returns the severity of a finding about lost time: `info` if a training waited for hardly any of its time for the loader."""
         share = self.recorded.exposed_share if self.recorded is not None else None
         return "info" if share is not None and share < NOTABLE_SHARE else self.severity_of(setting)
+
+    def gain_of_share(self, setting: SettingResult, share: float, low: float | None = None, high: float | None = None) -> Estimate | None:
+        """Returns the seconds of the user's training that a share of a setting's time makes; None if its length is unknown.
+
+        Args:
+            setting: whose time it is.
+            share: of its time, which a remedy would save.
+            low: the least that it would save, if known.
+            high: the most, if known.
+        """
+        train_s = setting.train_s if self.recorded is None else self.recorded.use.measured_s
+        if train_s is None:
+            return None
+        return Estimate(share * train_s, None if low is None or high is None else (low * train_s, high * train_s))
+
+    def gain_between(self, setting: SettingResult, better: SettingResult) -> Estimate | None:
+        """Returns the seconds of the user's training that another setting, or a tried remedy, saves; None if either is unknown.
+
+        The interval is that of the two times per epoch, as far as these have one.
+        """
+        if setting.train_s is None or better.train_s is None:
+            return None
+        widths = [one.epoch_s.relative_half_width if one.epoch_s is not None else None for one in (setting, better)]
+        gain_s = setting.train_s - better.train_s
+        if widths[0] is None or widths[1] is None:
+            return Estimate(gain_s)
+        half_s = math.hypot(widths[0] * setting.train_s, widths[1] * better.train_s)
+        return Estimate(gain_s, (gain_s - half_s, gain_s + half_s))
+
+    def severity_of_gain(self, setting: SettingResult, gain_s: Estimate | None) -> str:
+        """Returns `warning` for the subject if the remedy surely saves a notable share of the training; else `info`."""
+        train_s = setting.train_s if self.recorded is None else self.recorded.use.measured_s
+        if gain_s is None or not train_s:
+            return "info"
+        least_s = gain_s.ci95[0] if gain_s.ci95 is not None else gain_s.value
+        return self.severity_of_wait(setting) if least_s >= NOTABLE_SHARE * train_s else "info"
+
+    def remedied(self, code: str, setting: SettingResult | None = None) -> list[SettingResult]:
+        """Returns the rows of the tried remedies of a finding, of one setting if it is given."""
+        found = [row for row in self.remedies if row.remedy is not None and row.remedy.code == code]
+        return found if setting is None else [row for row in found if row.config == setting.config]
 
     def name_of(self, config: TrialConfig) -> str:
         """Returns the setting in words."""

@@ -16,9 +16,9 @@ from rich.text import Text
 from loaderscope.cli.terminal.console import TerminalConsole
 from loaderscope.cli.terminal.printable import printable
 from loaderscope.facts.measures import throughput_of
-from loaderscope.facts.results import TrialResult
+from loaderscope.facts.purposes import trial_setting_text
+from loaderscope.facts.results import TrialResult, change_of
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
-from loaderscope.facts.settings import trial_setting_text
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.session.secret_masking import mask_text
@@ -103,7 +103,8 @@ class SweepProgress:
         else:
             outcome = status.word
         error = f": {result.error.message}" if status != OK and result.error else ""
-        self._say(f"  {trial_setting_text(result.config, result.perfect_loader):<40} ", (outcome, status.role), error)
+        name = trial_setting_text(result.config, result.purpose, change_of(result.remedy))
+        self._say(f"  {name:<40} ", (outcome, status.role), error)
 
     def log_line(self, line: LogLine) -> None:
         if line.stream == "loaderscope":
@@ -138,7 +139,8 @@ class SweepProgress:
         if self._left_s is not None:
             text += f", {rough_duration_text(max(0.0, self._left_s - (time.monotonic() - self._progress_at_s)))} left"
         if self._running_trial is not None:
-            text += f", {trial_setting_text(self._running_trial.config, self._running_trial.perfect_loader)}"
+            trial = self._running_trial
+            text += f", {trial_setting_text(trial.config, trial.purpose, change_of(trial.remedy))}"
         row = Table.grid(padding=(0, 1))
         row.add_row(
             ProgressBar(self._all_trials, self._done_trials, BAR_COLUMNS, style="muted", complete_style="info", finished_style="info"),

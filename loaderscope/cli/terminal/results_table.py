@@ -19,8 +19,9 @@ from loaderscope.cli.terminal.table import FittingTable, TableColumn
 from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
-from loaderscope.facts.results import Ceiling, ScriptWarning, SettingResult
-from loaderscope.facts.settings import SETTINGS, Setting, setting_text, trial_setting_text, value_text, varying_fields
+from loaderscope.facts.purposes import trial_setting_text
+from loaderscope.facts.results import Ceiling, Remedy, ScriptWarning, SettingResult, change_of, purpose_of
+from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import enumerated
 
@@ -79,7 +80,7 @@ def _results_table(document: dict[str, Any]) -> FittingTable:
     ceilings = _ceiling_rows(document)
     rows: list[SettingResult] = [*settings, *ceilings]
     recommended = (document["recommendation"] or {}).get("config")
-    is_recommended = [row["config"] == recommended for row in document["results"]]
+    is_recommended = [row["config"] == recommended and not row.get("remedy") for row in document["results"]]
     status_by_trial = {trial["id"]: trial["status"] for trial in document["trials"]}
     shown_fields = varying_fields([setting.config for setting in settings]) | {"num_workers"}
     no_marks = [" "] * len(ceilings)
@@ -87,6 +88,8 @@ def _results_table(document: dict[str, Any]) -> FittingTable:
     for axis in (axis for axis in SETTINGS if axis.field in shown_fields):
         values = [value_text(axis.of(setting.config)) for setting in settings]
         columns.append(TableColumn(axis.label, [*values, *_of_ceilings(axis, ceilings)]))
+    if any(setting.remedy for setting in settings):
+        columns.append(TableColumn("remedy", [change_of(row.remedy) for row in rows], is_text=True))
     throughput = next((one for one in THROUGHPUTS if any(one.of(setting) is not None for setting in settings)), THROUGHPUT)
     for measure in MEASURES:
         is_known = any(measure.of(setting) is not None for setting in settings)
@@ -118,7 +121,9 @@ def _not_ok_trials(document: dict[str, Any]) -> RenderableType | None:
     texts: dict[tuple[str, str], None] = {}
     for trial in document["trials"]:
         if trial["status"] != OK.key:
-            name = trial_setting_text(TrialConfig.from_json(trial["config"]), bool(trial.get("perfect_loader")))
+            remedy = msgspec.convert(trial.get("remedy"), Remedy | None)
+            purpose = purpose_of(perfect_loader=trial.get("perfect_loader", False), probe=trial.get("probe", False), remedy=remedy)
+            name = trial_setting_text(TrialConfig.from_json(trial["config"]), purpose, change_of(remedy))
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
             texts[trial["status"], f": {name}" + (f": {reason}" if reason else "")] = None
     return stacked(Sentence((status_of(key).word, status_of(key).role), text, indent=2) for key, text in texts)

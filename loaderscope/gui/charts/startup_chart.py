@@ -66,7 +66,7 @@ def startup_data(results: Sequence[TrialResult]) -> StartupData:
     for them.
     """
     bars: dict[object, StartupBar] = {}
-    results = [result for result in results if not result.perfect_loader]
+    results = [result for result in results if result.purpose.is_of_setting]
     leave_out = BY_FIELD.keys() - varying_fields([result.config for result in results]) - {"num_workers"}
     for result in results:
         key = result.config if result.loader is None else result.id

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import BATCH_THROUGHPUT, THROUGHPUT, Measure
+from loaderscope.facts.purposes import PERFECT_LOADER
 from loaderscope.facts.results import Ceiling, Estimate, Recommendation, SettingResult
-from loaderscope.facts.settings import PERFECT_LOADER, SETTINGS, same_but, setting_text, value_text, varying_fields
+from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
 from loaderscope.facts.text import count_text
 from loaderscope.gui.charts.chart_kind import ChartKind
 from loaderscope.gui.charts.plot_parts import Axis, LineStyle, Target, axis_end, line_styles, smallest_above_zero
@@ -117,7 +118,7 @@ def told_throughput(data: ThroughputData) -> str:
     """The chart in words."""
     points = {point.config: point for _, line in data.lines for point in line}
     return "; ".join(f"{setting_text(point.config)}: {data.measure.with_unit(point.value)}" for point in points.values()) + (
-        "." if data.ceiling is None else f"; {PERFECT_LOADER}: {data.measure.with_unit(data.ceiling)}."
+        "." if data.ceiling is None else f"; {PERFECT_LOADER.word}: {data.measure.with_unit(data.ceiling)}."
     )
 
 
@@ -142,7 +143,7 @@ def draw_throughput(plot: Plot, data: ThroughputData) -> None:
     if len(entries) > 1:
         plot.set_legend(entries)
     if data.ceiling is not None:
-        label = f"{PERFECT_LOADER}: {data.measure.with_unit(data.ceiling)}"
+        label = f"{PERFECT_LOADER.word}: {data.measure.with_unit(data.ceiling)}"
         plot.add_level(min(data.ceiling, top), label if is_near else f"{label}, far above this chart")
     if data.marker is not None:
         plot.add_upright(data.marker, "rule of thumb 4 × GPUs")

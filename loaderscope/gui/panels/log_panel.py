@@ -9,9 +9,9 @@ from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, message_line, processes_text
-from loaderscope.facts.results import TrialResult
+from loaderscope.facts.purposes import trial_setting_text
+from loaderscope.facts.results import TrialResult, change_of
 from loaderscope.facts.run import LogLine
-from loaderscope.facts.settings import trial_setting_text
 from loaderscope.facts.text import count_text
 
 LINES_KEPT = 20_000
@@ -130,7 +130,7 @@ class LogPanel(QWidget):
         for result in self._results:
             texts = [_warning_text(row) for row in distinct_messages([(result.id, result.warnings)])]
             passing = [text for text in texts if self.filter.text().lower() in text.lower()]
-            name = trial_setting_text(result.config, result.perfect_loader)
+            name = trial_setting_text(result.config, result.purpose, change_of(result.remedy))
             lines += [f"#{result.id}  {name}", *(f"  {text}" for text in passing)] if passing else []
         return lines
 

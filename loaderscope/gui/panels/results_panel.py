@@ -12,8 +12,9 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import MEASURES, Measure, Shown
-from loaderscope.facts.results import Recommendation
-from loaderscope.facts.settings import PERFECT_LOADER, SETTINGS, Setting, trial_setting_text, value_text, varying_fields
+from loaderscope.facts.purposes import PERFECT_LOADER, trial_setting_text
+from loaderscope.facts.results import Recommendation, change_of
+from loaderscope.facts.settings import SETTINGS, Setting, value_text, varying_fields
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
@@ -43,13 +44,16 @@ class ResultColumn(Column[SettingRow]):
 def _setting_column(setting: Setting) -> ResultColumn:
     remark, meaning = _REMARKS.get(setting.field, (_no_remark, ""))
 
+    def is_hidden(row: SettingRow) -> bool:
+        return row.purpose.hides_workers and setting.field == "num_workers"
+
     def text(row: SettingRow) -> str:
-        if row.perfect_loader and setting.field == "num_workers":
+        if is_hidden(row):
             return "perfect"
         return value_text(setting.of(row.config)) + remark(row)
 
     def value(row: SettingRow) -> Any:
-        plain = None if row.perfect_loader and setting.field == "num_workers" else setting.of(row.config)
+        plain = None if is_hidden(row) else setting.of(row.config)
         return text(row) if isinstance(plain, bool) or remark(row) else plain
 
     return ResultColumn(setting.label, setting.tip + meaning, value, text, alignment=CENTRE, setting=setting)
@@ -112,7 +116,7 @@ def _row_key(row: SettingRow) -> Hashable:
     """Returns what identifies a row: its setting; in a recorded training its loader, as several may have one setting."""
     if row.loader:
         return row.config, row.planned_id
-    return (row.config, PERFECT_LOADER) if row.perfect_loader else row.config
+    return row.config if row.purpose.is_of_setting else (row.config, row.purpose, row.remedy)
 
 
 COLUMNS: tuple[ResultColumn, ...] = (
@@ -173,15 +177,15 @@ class ResultsModel(TableModel[SettingRow]):
         status = status_of(row.status)
         if status.role and (COLUMNS[column] is _STATUS or not status.is_outcome):
             return QColor(palette.role(status.role))
-        if row.perfect_loader:
+        if not row.purpose.is_of_setting:
             return QColor(palette.muted)
         if column == 0 and row.is_of(self._best):
             return QColor(palette.good)
         return None
 
     def _row_tip(self, row: SettingRow) -> str:
-        lines = [trial_setting_text(row.config, row.perfect_loader)]
-        if row.perfect_loader:
+        lines = [trial_setting_text(row.config, row.purpose, change_of(row.remedy))]
+        if row.purpose is PERFECT_LOADER:
             lines.append(PERFECT_LOADER_TIP)
         if row.is_of(self._best):
             lines.append("★ recommended")

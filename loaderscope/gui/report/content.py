@@ -15,6 +15,7 @@ from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
 from loaderscope.facts.captured import captured_sentence
 from loaderscope.facts.consumers import consumer_text
+from loaderscope.facts.purposes import PERFECT_LOADER
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text
@@ -80,7 +81,7 @@ def representative_trial(results: Sequence[TrialResult], best: TrialConfig | Non
     if loaders:
         return max(loaders, key=lambda result: (result.loader and exposed_seconds(result.loader)) or 0.0)
     tried = [result for result in results if status_of(result.status).was_tried]
-    good = [result for result in tried if result.status == "ok" and result.replaced_by is None and not result.perfect_loader]
+    good = [result for result in tried if result.status == "ok" and result.replaced_by is None and result.purpose.is_of_setting]
     of_best = [result for result in good if result.config == best]
     return next(iter(of_best or good[-1:] or tried[-1:]), None)
 
@@ -110,7 +111,7 @@ def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -
         if row.is_of(best):
             cells[0] = f"★ {cells[0]}"
         needs_reason = row.status != "ok" or row.incomparable_reason
-        words = PERFECT_LOADER_TIP + "." if row.perfect_loader else ""
+        words = PERFECT_LOADER_TIP + "." if row.purpose is PERFECT_LOADER else ""
         note = " ".join(filter(None, (words, row.reason if needs_reason else "", row.incomparable_reason)))
         table.append(TableRow(tuple(cells), row.is_of(best), shortened(note)))
     return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)
@@ -173,7 +174,7 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
     batches = "all" if request.batches is None else request.batches
     epochs = "epochs as needed" if request.epochs is None else count_text(request.epochs, "epoch")
     current = current_setting(run)
-    settings_tried = [result for result in results if not result.perfect_loader]
+    settings_tried = [result for result in results if result.purpose.is_of_setting]
     not_run_count = len(run.plan) - len(results)
     memory_bytes = environment.get("memory_bytes")
     of_sweep = [

@@ -125,7 +125,7 @@ def timeline_pictures(
 
 
 def _first_good(results: Sequence[TrialResult], is_match: Callable[[TrialConfig], bool]) -> TrialResult | None:
-    good = (result for result in results if result.status == "ok" and result.replaced_by is None and not result.perfect_loader)
+    good = (result for result in results if result.status == "ok" and result.replaced_by is None and result.purpose.is_of_setting)
     return next((result for result in good if is_match(result.config)), None)
 
 

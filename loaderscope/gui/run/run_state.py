@@ -6,13 +6,15 @@ import dataclasses
 import threading
 import weakref
 from collections import deque
+from collections.abc import Hashable
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.recorded_training import process_of_results
 from loaderscope.analysis.verdict import Verdict
-from loaderscope.facts.results import SettingResult, TrialResult
+from loaderscope.facts.purposes import SETTING, Purpose
+from loaderscope.facts.results import Remedy, SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
 from loaderscope.gui.run.training_trace import ALL_LOADERS, TrainingTrace
@@ -72,7 +74,8 @@ class SettingRow:
         status: of its last trial that did not succeed; running while one runs, else `ok`.
         planned_id: the id of its first trial, or of the one that runs.
         loader: the name of the loader of a recorded training; empty for a sweep.
-        perfect_loader: whether its batches come from memory: then it is no setting that one could use.
+        purpose: what its trials are run for.
+        remedy: that they test.
     """
 
     config: TrialConfig
@@ -81,11 +84,12 @@ class SettingRow:
     status: str
     planned_id: int
     loader: str = ""
-    perfect_loader: bool = False
+    purpose: Purpose = SETTING
+    remedy: Remedy | None = None
 
     def is_of(self, config: TrialConfig | None) -> bool:
         """Whether the row is that of a setting."""
-        return not self.perfect_loader and self.config == config
+        return self.purpose.is_of_setting and self.config == config
 
     @property
     def counted(self) -> list[TrialResult]:
@@ -322,22 +326,21 @@ class RunState:
 
 def setting_rows(snapshot: Snapshot, verdict: Verdict) -> list[SettingRow]:
     """Returns one row for each setting, or for each loader of a recorded training, in the order in which they were first tried."""
-    by_config = {setting.config: setting for setting in verdict.settings}
-    by_trial = {trial: setting for setting in (*verdict.settings, *verdict.perfect_loaders) for trial in setting.trials}
-    rows: dict[tuple[TrialConfig, bool, int | None], SettingRow] = {}
+    rated = (*verdict.settings, *verdict.perfect_loaders, *verdict.remedies)
+    by_trial = {trial: setting for setting in rated for trial in setting.trials}
+    rows: dict[Hashable, SettingRow] = {}
     for result in snapshot.results:
-        key = result.config, result.perfect_loader, result.id if snapshot.is_training else None
-        setting = by_trial.get(result.id) or (None if result.perfect_loader else by_config.get(result.config))
         loader = _loader_name(snapshot.run, result)
-        row = rows.setdefault(key, SettingRow(result.config, [], setting, "ok", result.id, loader, result.perfect_loader))
+        row = SettingRow(result.config, [], None, "ok", result.id, loader, result.purpose, result.remedy)
+        row = rows.setdefault((result.config, result.purpose, result.remedy, result.id if snapshot.is_training else None), row)
         row.trials.append(result)
+        row.setting = row.setting or by_trial.get(result.id)  # a disturbed trial that was replaced has none
         if result.status != "ok":
             row.status = result.status
     for planned in snapshot.running:
-        key = planned.config, planned.perfect_loader, planned.id if snapshot.is_training else None
-        setting = None if snapshot.is_training or planned.perfect_loader else by_config.get(planned.config)
-        running = SettingRow(planned.config, [], setting, RUNNING.key, planned.id, planned.loader or "", planned.perfect_loader)
-        rows.setdefault(key, running).status = RUNNING.key
+        row = SettingRow(planned.config, [], None, RUNNING.key, planned.id, planned.loader or "", planned.purpose, planned.remedy)
+        row = rows.setdefault((planned.config, planned.purpose, planned.remedy, planned.id if snapshot.is_training else None), row)
+        row.status = RUNNING.key
     return list(rows.values())
 
 

@@ -51,7 +51,7 @@ def remedy_verdict(remedy: Remedy) -> str:
 
 def slowest_start(results: Sequence[TrialResult]) -> TrialResult | None:
     """Returns the trial that waited longest for its first batch; a perfect loader waits for all of its batches, so it is none."""
-    started = [result for result in results if result.startup is not None and not result.perfect_loader]
+    started = [result for result in results if result.startup is not None and result.purpose.is_of_setting]
     measured = [result for result in started if result.first_batch_s is not None]
     return max(measured, key=lambda result: result.first_batch_s or 0.0, default=None)
 

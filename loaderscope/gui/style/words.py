@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
-from loaderscope.facts.results import TrialResult
+from loaderscope.facts.purposes import trial_setting_text
+from loaderscope.facts.results import TrialResult, change_of
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.facts.settings import trial_setting_text
 from loaderscope.facts.text import count_text, enumerated, share_bounds_text, share_range_text, share_text
 
 _CAUSES_BY_WORKER = {
@@ -63,12 +63,12 @@ def trial_word(result: TrialResult) -> str:
 
 def trial_name(result: TrialResult) -> str:
     """Returns the name of a trial: its number, or the place of its loader in a recorded training; and its setting."""
-    return f"{trial_word(result)} · {trial_setting_text(result.config, result.perfect_loader)}"
+    return f"{trial_word(result)} · {trial_setting_text(result.config, result.purpose, change_of(result.remedy))}"
 
 
 def planned_name(trial: PlannedTrial) -> str:
     """Returns the name of a trial that has no result yet, as `trial_name` does."""
-    return f"{trial.loader or f'trial {trial.id}'} · {trial_setting_text(trial.config, trial.perfect_loader)}"
+    return f"{trial.loader or f'trial {trial.id}'} · {trial_setting_text(trial.config, trial.purpose, change_of(trial.remedy))}"
 
 
 def trial_note(result: TrialResult | None) -> str:

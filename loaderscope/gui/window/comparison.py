@@ -29,7 +29,7 @@ def comparable_trials(results: Sequence[TrialResult], shown: int | None, best: T
     if not any(result.id == shown and status_of(result.status).is_outcome for result in results):
         return []
     fitting = [result for result in results if result.id != shown and status_of(result.status).is_outcome]
-    good = [result for result in fitting if result.status == "ok" and result.replaced_by is None and not result.perfect_loader]
+    good = [result for result in fitting if result.status == "ok" and result.replaced_by is None and result.purpose.is_of_setting]
     without_workers = [result for result in good if result.config.num_workers == 0]
     first = next(iter(without_workers or [result for result in good if result.config == best]), None)
     return ([first] if first is not None else []) + [result for result in fitting if result is not first]
