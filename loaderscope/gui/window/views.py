@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from loaderscope.analysis.recorded_training import training_of_results
 from loaderscope.analysis.verdict import Verdict
+from loaderscope.analysis.worker_rules import worker_rules_table
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
@@ -51,7 +52,7 @@ from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.comparison import CompareBar
 from loaderscope.gui.window.dock import Dock
-from loaderscope.gui.window.headline import Headline
+from loaderscope.gui.window.headline import Headline, HeadlineBar
 from loaderscope.gui.window.setup import Setup
 from loaderscope.trace.model import Trace
 
@@ -149,12 +150,10 @@ class Views:
         for name, text in (("start", "▶  Start"), ("stop", "■  Stop"), ("live", "●  Live")):
             commands[name].setIconText(text)
             bar.addAction(commands[name])
-        bar.addSeparator()
-        bar.addWidget(self.headline)
-        bar.addAction(commands["export"])
-        for button in bar.findChildren(QToolButton):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._window.addToolBar(bar)
+        self.headline_bar = HeadlineBar(self.headline, commands["export"], bar, self._window)
+        for button in (*bar.findChildren(QToolButton), *self.headline_bar.findChildren(QToolButton)):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def _build_status(self) -> None:
         bar = QStatusBar()
@@ -259,10 +258,10 @@ class Views:
         window.resizeDocks([docks["setup"]], [290], Qt.Orientation.Horizontal)
         window.resizeDocks(
             [docks["throughput"], docks["startup"], docks["findings"]],
-            [width // 3, width // 3, width - 2 * (width // 3)],
+            [width * 26 // 100, width * 27 // 100, width * 47 // 100],
             Qt.Orientation.Horizontal,
         )
-        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.25), int(height * 0.18)], Qt.Orientation.Vertical)
+        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.34), int(height * 0.15)], Qt.Orientation.Vertical)
         self._update_titles()
 
     # Showing
@@ -337,7 +336,16 @@ class Views:
         self.docks["throughput"].set_title(EXPOSED_TITLE if is_training else THROUGHPUT_TITLE)
         self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment, is_training)
         is_any_measured = any(result.status == "ok" for result in snapshot.results)
-        self.findings.set_findings(verdict.findings, verdict.recommendation, is_any_measured, is_training)
+        gpu_count = len(snapshot.run.environment.get("gpus") or ()) if snapshot.run is not None else 0
+        self.findings.set_findings(
+            verdict.findings,
+            verdict.recommendation,
+            is_any_measured,
+            is_training,
+            settings=verdict.settings,
+            tried=verdict.tried,
+            rules=worker_rules_table(settings if verdict.experiment is None else (), verdict.recommendation, gpu_count),
+        )
         self.log.set_results(snapshot.results)
         self.show_trials(snapshot, shown)
         if shown is not None:
@@ -380,8 +388,13 @@ class Views:
         self.startup.show_trial(trial_id)
         self.results.select_trial(trial_id)
 
+    def open_startup(self, view: str) -> None:
+        """Shows one of the start-up views in front of its neighbours, and leaves the keyboard where it is."""
+        self.docks["startup"].raise_()
+        self.startup.show_view(view)
+
     def show_startup(self, view: str) -> None:
-        """Brings one of the start-up views to the front."""
+        """Brings one of the start-up views to the front, and gives it the keyboard."""
         self.docks["startup"].bring_up()
         self.startup.show_view(view)
 
