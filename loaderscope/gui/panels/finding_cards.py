@@ -134,7 +134,7 @@ def _link(href: str, text: str, palette: Palette) -> str:
 
 
 def _button(href: str, text: str, palette: Palette, *, is_primary: bool = False) -> str:
-    ground, ink = (palette.accent, palette.accent_text) if is_primary else (palette.hover, palette.text)
+    ground, ink = (palette.accent, palette.accent_text) if is_primary else (palette.border, palette.text)
     return f'<a style="color:{ink}; background-color:{ground}; text-decoration:none" href="{href}">&nbsp; {text} &nbsp;</a>'
 
 

@@ -81,7 +81,7 @@ class CardBrowser(QTextBrowser):
 
 
 class FindingsPanel(QWidget):
-    """Cards of the findings in the order of the verdict, under what was tried and recommended.
+    """Cards of the findings in the order of the verdict, between what was tried and what is recommended.
 
     Signals:
         trialChosen: id of the trial whose link the user clicked.
@@ -181,14 +181,12 @@ class FindingsPanel(QWidget):
     @property
     def _cards_above(self) -> int:
         """The number of cards above the findings."""
-        return len(self._tried) + (self._recommendation is not None)
+        return len(self._tried)
 
     def _show(self) -> None:
         palette = current_palette()
         detailed = self._selected if self._selected is not None else next(iter(self._findings), None)
         cards = [tried_card(one, palette) for one in self._tried]
-        if self._recommendation is not None:
-            cards.append(recommendation_card(self._recommendation, palette, has_links=True))
         ground = [""] * len(cards)
         for number, finding in enumerate(self._findings):
             cards.append(
@@ -203,6 +201,9 @@ class FindingsPanel(QWidget):
                 )
             )
             ground.append(palette.hover if finding is self._selected else "")
+        if self._recommendation is not None:  # below: the headline says it, too
+            cards.append(recommendation_card(self._recommendation, palette, has_links=True))
+            ground.append("")
         text = "".join(map(_card_html, cards, ground))
         if not text:
             empty, nothing = (EMPTY_OF_TRAINING, NOTHING_OF_TRAINING) if self._is_training else (EMPTY, NOTHING)

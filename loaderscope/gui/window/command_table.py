@@ -100,6 +100,13 @@ COMMANDS: tuple[Command, ...] = (
         "&Run",
         ("Shift+F5",),
     ),
+    Command(
+        "where",
+        "Where is it now?",
+        "Ask each process of the running trial at which file and line it stands; the trial goes on, and the log has the answers",
+        "&Run",
+        ("F9",),
+    ),
     Command("reload", "Look at the script again", "Read the script again and list its targets", "&Run", ("Ctrl+F5",), separator=True),
     Command("find", "Find in the timeline", "Search for a state, a batch, a sample, a module or a mark", "&View", ("Ctrl+F", "/")),
     Command("live", "Live", "Follow the trial that is running; any pan pauses", "&View", ("Ctrl+L",), checkable=True),

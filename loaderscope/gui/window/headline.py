@@ -17,7 +17,7 @@ from loaderscope.gui.window.setup import Setup
 MOST_LINES = 4
 """Of a longer headline whole sentences are left out."""
 
-MOST_LINES_BESIDE = 2
+MOST_LINES_BESIDE = 3
 """A headline that needs more lines beside the buttons gets a row of its own."""
 
 BESIDE_HEADLINE_PX = 60

@@ -60,6 +60,7 @@ class MainWindow(RunWindow):
             "try_settings": self.try_settings_in_training,
             "ask_again": self.ask_again,
             "stop": self.stop_run,
+            "where": self.live.ask_where,
             "reload": self.setup.reload,
             "find": self.views.pair.search,
             "live": lambda: self.shown.set_follow(not self.shown.follows),
@@ -109,7 +110,7 @@ class MainWindow(RunWindow):
         self.commands.enable({"show_place": any(one.places for one in self.shown.findings)})
         run = self.shown.run
         self.commands.enable({"try_settings": not running and run is not None and run.is_training and bool(self.setup.script)})
-        self.commands.enable(dict.fromkeys(("stop", "live"), running))
+        self.commands.enable(dict.fromkeys(("stop", "live"), running) | {"where": running and self.live.training is None})
         self.commands["start"].setIconText(f"▶  {self.setup.kind.start_text}")
         is_killing = self.live.training is not None and self.live.is_stopping
         self.commands["stop"].setIconText("■  Kill" if is_killing else "■  Stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from loaderscope.gui.window.shown_run import ShownRun
 from loaderscope.gui.window.start_actions import StartActions
 from loaderscope.gui.window.training_question import TrainingConsent
 from loaderscope.gui.window.views import Views
+from loaderscope.trace.process_places import ProcessPlace
 
 
 class RunWindow(QMainWindow):
@@ -87,6 +89,8 @@ class RunWindow(QMainWindow):
         views.findings.remedyChosen.connect(self.try_remedy)
         self.live.ended.connect(self._run_ended)
         self.live.changesFound.connect(self._ask_about_changes)
+        self.live.placesFound.connect(self._show_where)
+        views.where.clicked.connect(self.live.ask_where)
         self._marks.follow(views.timeline, lambda: self.shown.marked_trial)
         self._marks.follow(views.pair.second, lambda: self.shown.comparison.partner)
 
@@ -157,6 +161,17 @@ class RunWindow(QMainWindow):
             self.views.show_message("The remedy can be tried when the present run has ended.")
         else:
             self.starting.remedy(RemedyToTry(tried.remedy, tried.config), configs[0])
+
+    def _show_where(self, places: list[ProcessPlace]) -> None:
+        """Shows at which file and line each process stands, in the log and for a moment at the bottom."""
+        words = [place.words for place in places]
+        if not words:
+            self.views.show_message("No process of a trial answered where it stands.")
+            return
+        now_ns = time.perf_counter_ns()
+        self.views.log.add([LogLine(now_ns, "loaderscope", text, self.shown.trial) for text in words])
+        self.views.docks["log"].raise_()
+        self.views.show_message(" · ".join(words))
 
     def _focus_arguments(self) -> None:
         self.views.docks["setup"].bring_up()

@@ -164,6 +164,10 @@ class Views:
         self.progress.setAccessibleName("Progress of the sweep")
         self.progress.hide()
         self.time_left = QLabel()
+        self.where = QToolButton()
+        self.where.setText("Where is it now?")
+        self.where.setToolTip("Ask each process of the running trial at which file and line it stands; the trial goes on (F9)")
+        self.where.hide()
         self.environment = QLabel()
         self.environment.setToolTip("Where the trials run, and what recording them costs")
         state = QWidget()  # one widget, so that a message also hides what changes in it meanwhile
@@ -171,6 +175,7 @@ class Views:
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.progress)
         line.addWidget(self.time_left)
+        line.addWidget(self.where)
         bar.addWidget(state)
         bar.addPermanentWidget(self.environment)
         self._window.setStatusBar(bar)
@@ -232,7 +237,7 @@ class Views:
             dock.update_title()
 
     def reset_layout(self) -> None:
-        """Puts the docks at their first places: set-up left; below the timeline three groups of charts, and the table below them."""
+        """Puts the docks at their first places: set-up left; below the timeline charts and findings, and the table below them."""
         window, docks = self._window, self.docks
         bottom = Qt.DockWidgetArea.BottomDockWidgetArea
         for dock in docks.values():
@@ -241,8 +246,8 @@ class Views:
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks["setup"])
         window.addDockWidget(bottom, docks["throughput"])
         window.splitDockWidget(docks["throughput"], docks["results"], Qt.Orientation.Vertical)
-        window.splitDockWidget(docks["throughput"], docks["startup"], Qt.Orientation.Horizontal)
-        window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
+        window.splitDockWidget(docks["throughput"], docks["findings"], Qt.Orientation.Horizontal)
+        window.tabifyDockWidget(docks["throughput"], docks["startup"])
         window.tabifyDockWidget(docks["startup"], docks["memory"])
         window.tabifyDockWidget(docks["findings"], docks["log"])
         window.tabifyDockWidget(docks["results"], docks["selection"])
@@ -251,17 +256,17 @@ class Views:
         window.tabifyDockWidget(docks["late_batches"], docks["operators"])
         for dock in docks.values():
             dock.show()
-        docks["startup"].raise_()
+        docks["throughput"].raise_()
         docks["findings"].raise_()
         docks["results"].raise_()
         width, height = window.width() - 290, window.height()
         window.resizeDocks([docks["setup"]], [290], Qt.Orientation.Horizontal)
         window.resizeDocks(
-            [docks["throughput"], docks["startup"], docks["findings"]],
-            [width * 26 // 100, width * 27 // 100, width * 47 // 100],
+            [docks["throughput"], docks["findings"]],
+            [width * 2 // 5, width - width * 2 // 5],
             Qt.Orientation.Horizontal,
         )
-        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.34), int(height * 0.15)], Qt.Orientation.Vertical)
+        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.36), int(height * 0.14)], Qt.Orientation.Vertical)
         self._update_titles()
 
     # Showing
@@ -279,6 +284,7 @@ class Views:
         """Shows the progress bar and the time left; shows `expectation` instead while the time left is unknown."""
         self._show_waiting(running and snapshot.current is None and not snapshot.results, *LOADING)
         self.progress.setVisible(running)
+        self.where.setVisible(running and snapshot.current is not None)
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
         self.progress.setValue(min(snapshot.done, total))
@@ -297,6 +303,7 @@ class Views:
         """Shows how far a training is that is recorded. Nobody knows how long it will take, so there is no bar."""
         self._show_waiting(not snapshot.trials, *STARTING)
         self.progress.setVisible(False)
+        self.where.setVisible(False)
         self.time_left.setText(f"recording  {progress}")
 
     def _show_waiting(self, waiting: bool, title: str, text: str) -> None:
