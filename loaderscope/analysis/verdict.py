@@ -16,6 +16,7 @@ from loaderscope.analysis.recorded_training import RecordedTraining, training_of
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.analysis.training import Training, training_of
+from loaderscope.analysis.tried_remedies import TriedRemedy, tried_remedies
 from loaderscope.facts.purposes import PROBE, REMEDY
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import Ceiling, Finding, Recommendation, SettingResult, TrialResult
@@ -38,6 +39,7 @@ class Verdict:
     ceiling: Ceiling | None = None
     perfect_loaders: tuple[SettingResult, ...] = ()
     remedies: tuple[SettingResult, ...] = ()
+    tried: tuple[TriedRemedy, ...] = ()
 
 
 def current_setting(run: Run) -> TrialConfig | None:
@@ -97,7 +99,20 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
         summary = " ".join(part for part in (_distrust(findings), experiment.summary) if part)
     else:
         summary = summarise(trials, recommendation, findings)
-    return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment, ceiling, tuple(perfect_loaders), tuple(remedies))
+    tried = tried_remedies(request, settings, remedies)
+    if tried:
+        summary = " ".join(filter(None, (_distrust(findings), *(one.sentence for one in tried))))
+    return Verdict(
+        tuple(settings),
+        recommendation,
+        tuple(findings),
+        summary,
+        experiment,
+        ceiling,
+        tuple(perfect_loaders),
+        tuple(remedies),
+        tuple(tried),
+    )
 
 
 def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedTraining) -> Verdict:

@@ -10,6 +10,7 @@ from typing import Any
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
 from loaderscope.agent.ranges import Count, FilePath, Positive, Seconds
+from loaderscope.facts.results import Remedy
 from loaderscope.facts.settings import SETTINGS
 
 MODULE_OPTION = "-m"
@@ -43,6 +44,18 @@ class Axes:
     def of(cls, values: Mapping[str, tuple[Any, ...] | None]) -> Axes:
         """Returns axes from values by field of a setting; a field that is missing or None gets the default of its axis."""
         return cls(**{setting.field: values.get(setting.field) or setting.default for setting in SETTINGS})  # type: ignore[arg-type]
+
+
+REMEDY_REPEATS = 3
+"""How often a setting and its remedy are measured: from three repeats on, their rates have intervals of their means."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RemedyToTry:
+    """The remedy of a finding, and the setting of the trials that test it."""
+
+    remedy: Remedy
+    config: TrialConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +98,7 @@ class Request:
     torchrun_variables: bool = False  # set, as torchrun does for one process, because the script asks for them
     startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py
     ceiling: bool = True  # measure what a perfect loader would reach, where a real step takes the batches
+    remedy: RemedyToTry | None = None  # measure one setting, and this remedy in turn with it, and nothing else
 
     @property
     def script_text(self) -> str:
@@ -93,11 +107,18 @@ class Request:
 
     def with_profiled_steps(self, steps: int, config: TrialConfig | None = None) -> Request:
         """Returns the request with `steps` profiled steps after each setting; with `config`, for one trial of that setting alone."""
-        if config is None:
-            return dataclasses.replace(self, gpu_window=steps)
+        request = self if config is None else self._for_setting(config)
+        return dataclasses.replace(request, gpu_window=steps)
+
+    def with_remedy(self, remedy: RemedyToTry, config: TrialConfig) -> Request:
+        """Returns the request for trials of one setting and, in turn with them, of a finding's remedy."""
+        return dataclasses.replace(self._for_setting(config), repeats=REMEDY_REPEATS, gpu_window=None, max_seconds=None, remedy=remedy)
+
+    def _for_setting(self, config: TrialConfig) -> Request:
+        """Returns the request for one trial of a setting, and no other."""
         values = {one.field: one.of(config) for one in SETTINGS}
         if self.axes.batch_size is None:
             values["batch_size"] = None  # the loader's own
         axes = Axes.of({field: None if value is None else (value,) for field, value in values.items()})
         preload = config.forkserver_preload or ()
-        return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps, ceiling=False)
+        return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, ceiling=False)

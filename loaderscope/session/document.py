@@ -54,6 +54,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "ceiling": verdict.ceiling,
             "startup_experiment": verdict.experiment,
             "findings": verdict.findings,
+            "tried_remedies": verdict.tried,
             "error": _why_nothing_ran(results),
             **(_training_keys(training, trials) if training is not None else {}),
         }

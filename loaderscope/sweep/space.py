@@ -10,7 +10,7 @@ from typing import Any
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.startup.preloading import ScriptImport, heavy_modules
 from loaderscope.facts.consumers import kind_of
-from loaderscope.facts.request import Request
+from loaderscope.facts.request import RemedyToTry, Request
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.settings import SWEEP_ORDER, normalise
 from loaderscope.sweep.experiment import startup_plan
@@ -53,6 +53,8 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
     A setting that cannot be run has one row, with `repeat` None and the reason.
     """
     settings = _experiment_settings(request, target, facts) if request.startup else settings_of(request, target, facts)
+    if request.remedy is not None:
+        return _remedy_trials(request.remedy, settings[0], request, target, facts)
     trials: list[PlannedTrial] = []
     repeats = startup_plan.repeats(settings, request)
     rounds = max(repeats.values(), default=0)
@@ -62,6 +64,20 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
                 trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
     perfect = _perfect_loaders(request, [config for config, skip in settings if skip is None])
     return trials + [PlannedTrial(len(trials) + number, 0, config, perfect_loader=True) for number, config in enumerate(perfect)]
+
+
+def _remedy_trials(
+    tried: RemedyToTry, setting: tuple[TrialConfig, Skip | None], request: Request, target: Target, facts: Facts
+) -> list[PlannedTrial]:
+    """Returns the trials of a setting and of a remedy in turn; every second repeat runs backwards, as in a sweep."""
+    config, skip = setting
+    kinds = [(config, skip, None), (tried.config, _why_impossible(tried.config, request, target, facts), tried.remedy)]
+    trials: list[PlannedTrial] = []
+    for repeat in range(request.repeats):
+        for one, why_not, remedy in kinds[::-1] if repeat % 2 else kinds:
+            if repeat == 0 or why_not is None:
+                trials.append(PlannedTrial(len(trials), None if why_not else repeat, one, why_not, remedy=remedy))
+    return trials
 
 
 def _perfect_loaders(request: Request, configs: list[TrialConfig]) -> list[TrialConfig]:

@@ -6,7 +6,7 @@ from PySide6.QtCore import QUrl
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Recommendation
-from loaderscope.gui.panels.findings_panel import findings_blocks
+from loaderscope.gui.panels.finding_cards import recommendation_card
 from loaderscope.gui.panels.sweep_panel import SweepPanel
 from loaderscope.gui.style.theme import current_palette
 
@@ -58,7 +58,7 @@ def test_one_measured_epoch_offers_a_second(window, monkeypatch):
 
 
 def test_a_second_epoch_is_not_offered_where_it_was_measured_or_where_nothing_can_be_clicked(qapp):
-    (measured,) = findings_blocks([], advice(None), current_palette())
-    (report,) = findings_blocks([], advice("Only one epoch was measured."), current_palette(), links=False)
+    measured = recommendation_card(advice(None), current_palette(), has_links=True).html
+    report = recommendation_card(advice("Only one epoch was measured."), current_palette(), has_links=False).html
     assert "epochs:2" not in measured + report
     assert "Only one epoch" in report

@@ -16,7 +16,7 @@ from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.results import Finding, TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.facts.text import rate_text
-from loaderscope.gui.panels.findings_panel import findings_blocks
+from loaderscope.gui.panels.finding_cards import finding_card
 from loaderscope.gui.panels.results_panel import COLUMNS
 from loaderscope.gui.panels.target_panel import sample_text
 from loaderscope.gui.run.run_state import RunState
@@ -384,8 +384,8 @@ def test_the_traceback_of_a_failed_trial_stands_in_the_log(window, tmp_path):
 
 def test_the_links_of_a_finding_count_its_trials():
     finding = Finding("code", "info", [1], "Something.", {}, "")
-    one = findings_blocks([finding], None, current_palette())[0]
-    two = findings_blocks([dataclasses.replace(finding, trials=[1, 2])], None, current_palette())[0]
+    one = finding_card(finding, current_palette(), number=0).html
+    two = finding_card(dataclasses.replace(finding, trials=[1, 2]), current_palette(), number=0).html
     assert "trial&nbsp;<a" in one and "trials&nbsp;<a" in two
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaderscope.agent.messages import Consumer, Target, TrialConfig
-from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.request import Axes, RemedyToTry, Request
+from loaderscope.facts.results import Remedy
 from loaderscope.sweep import inspect_script
 from loaderscope.sweep.space import Facts, default_workers, plan
 
@@ -174,3 +175,23 @@ def test_a_perfect_loader_comes_last_for_each_thing_that_matters_to_the_step(kin
 def test_where_arithmetic_or_nobody_tells_no_perfect_loader_is_measured(change):
     request = dataclasses.replace(Request("script.py", consumer=Consumer("script")), **change)
     assert not any(trial.perfect_loader for trial in plan(request, DATASET, FACTS))
+
+
+def test_a_remedy_is_measured_in_turn_with_its_setting_and_nothing_else():
+    remedy = Remedy("memory-growth", "MALLOC_ARENA_MAX=2", (("MALLOC_ARENA_MAX", "2"),))
+    asked = Request(
+        "script.py", axes=Axes(num_workers=(0, 1, 2)), consumer=Consumer("script"), gpu_window=10, forkserver_preload=("numpy",)
+    )
+    trials = plan(asked.with_remedy(RemedyToTry(remedy, LOADER_CONFIG), LOADER_CONFIG), loader(), FACTS)
+    assert [trial.config for trial in trials] == [LOADER_CONFIG] * 6
+    assert [trial.remedy for trial in trials] == [None, remedy, remedy, None, None, remedy]
+    assert [trial.repeat for trial in trials] == [0, 0, 1, 1, 2, 2] and [trial.id for trial in trials] == list(range(6))
+
+
+def test_a_remedy_that_cannot_be_run_says_why_in_one_row():
+    remedy = Remedy("copy-on-write", "start_method='nonsense'")
+    other = dataclasses.replace(LOADER_CONFIG, start_method="nonsense")
+    trials = plan(Request("script.py").with_remedy(RemedyToTry(remedy, other), LOADER_CONFIG), loader(), FACTS)
+    skipped = [trial for trial in trials if trial.skip is not None]
+    assert [(trial.config, trial.repeat, trial.remedy) for trial in skipped] == [(other, None, remedy)]
+    assert len(runs(trials)) == 3

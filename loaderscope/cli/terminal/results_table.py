@@ -18,9 +18,10 @@ from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.cli.terminal.table import FittingTable, TableColumn
 from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
+from loaderscope.facts.finding_text import evidence_lines, gain_text, training_s
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
 from loaderscope.facts.purposes import trial_setting_text
-from loaderscope.facts.results import Ceiling, Remedy, ScriptWarning, SettingResult, change_of, purpose_of
+from loaderscope.facts.results import Ceiling, Estimate, Remedy, ScriptWarning, SettingResult, change_of, purpose_of
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import enumerated
@@ -167,10 +168,19 @@ def _exact_window(document: dict[str, Any]) -> RenderableType | None:
 
 
 def _findings(document: dict[str, Any]) -> RenderableType | None:
-    lines = []
+    """Returns what was tried, and the findings, each with its gain and its change as code."""
+    lines: list[RenderableType] = [
+        Sentence(("tried", "recommended"), f": {tried['sentence']}", indent=2) for tried in document["tried_remedies"]
+    ]
+    settings = msgspec.convert(document["results"], list[SettingResult]) if document.get("kind") != "trace" else []
     for finding in document["findings"]:
         advice = f" {finding['advice']}" if finding["advice"] else ""
         lines.append(Sentence((finding["severity"], finding["severity"]), f": {finding['message']}{advice}", indent=2))
+        lines += [Sentence((f"  {line}", "muted"), indent=4) for line in evidence_lines(finding.get("evidence") or {})]
+        if finding.get("change"):
+            lines += [unwrapped(f"    {line}") for line in finding["change"].splitlines()]
+        if (gain_s := msgspec.convert(finding.get("gain_s"), Estimate | None)) is not None:
+            lines.append(Sentence((f"  {gain_text(gain_s, training_s(finding['trials'], settings))}", "recommended"), indent=2))
     return stacked(lines)
 
 

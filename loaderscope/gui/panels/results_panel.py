@@ -16,7 +16,7 @@ from loaderscope.facts.purposes import PERFECT_LOADER, trial_setting_text
 from loaderscope.facts.results import Recommendation, change_of
 from loaderscope.facts.settings import SETTINGS, Setting, value_text, varying_fields
 from loaderscope.facts.statuses import status_of
-from loaderscope.facts.text import bytes_text, duration_text
+from loaderscope.facts.text import MISSING, bytes_text, duration_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
 from loaderscope.gui.panels.table_model import CENTRE, Column, TableModel
 from loaderscope.gui.run.run_state import SettingRow
@@ -112,6 +112,15 @@ _LOADER = ResultColumn(
 )
 
 
+_REMEDY = ResultColumn(
+    "remedy",
+    "What is changed to test the remedy of a finding",
+    lambda row: change_of(row.remedy) or None,
+    lambda row: change_of(row.remedy) or MISSING,
+    alignment=CENTRE,
+)
+
+
 def _row_key(row: SettingRow) -> Hashable:
     """Returns what identifies a row: its setting; in a recorded training its loader, as several may have one setting."""
     if row.loader:
@@ -123,6 +132,7 @@ COLUMNS: tuple[ResultColumn, ...] = (
     _NUMBER,
     _STATUS,
     _LOADER,
+    _REMEDY,
     *(_setting_column(setting) for setting in SETTINGS),
     *(_measure_column(measure) for measure in MEASURES if measure.shown is not Shown.NEVER),
 )
@@ -137,7 +147,7 @@ def visible_columns(rows: list[SettingRow]) -> set[int]:
             is_visible = column.setting.always_a_column or column.setting.field in varied
         elif column.measure is not None:
             is_visible = column.measure.shown.among(values)
-        elif column is _LOADER:
+        elif column in (_LOADER, _REMEDY):
             is_visible = any(values)
         else:
             is_visible = column is not _STATUS or not values <= {"ok"}

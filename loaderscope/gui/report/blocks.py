@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from loaderscope.analysis.text_table import TextTable
+from loaderscope.gui.panels.finding_cards import Card
 from loaderscope.gui.style.figures import Figure
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:[kMGT]?B|[nµm]?s|min|h)\b)")
@@ -74,7 +75,7 @@ class Picture:
     make_parts: Callable[[int, float], Sequence[Figure]] | None = None
 
 
-Block = Words | Table | Facts | Picture
+Block = Words | Card | Table | Facts | Picture
 
 
 @dataclasses.dataclass(frozen=True)

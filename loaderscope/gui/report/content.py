@@ -13,6 +13,8 @@ from loaderscope.analysis.recorded_training import exposed_seconds, training_of_
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, processes_text, similar_texts_text, trials_text
 from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
+from loaderscope.analysis.worker_rules import TITLE as RULES_TITLE
+from loaderscope.analysis.worker_rules import worker_rules_table
 from loaderscope.facts.captured import captured_sentence
 from loaderscope.facts.consumers import consumer_text
 from loaderscope.facts.purposes import PERFECT_LOADER
@@ -24,9 +26,10 @@ from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.memory_chart import MEMORY, memory_data, told_memory
 from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data, told_throughput
-from loaderscope.gui.panels.findings_panel import NOTHING, NOTHING_OF_TRAINING, findings_blocks
+from loaderscope.gui.panels.finding_cards import finding_card, recommendation_card, tried_card
+from loaderscope.gui.panels.findings_panel import NOTHING, NOTHING_OF_TRAINING
 from loaderscope.gui.panels.results_panel import COLUMNS, PERFECT_LOADER_TIP, visible_columns
-from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
+from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words, table_blocks
 from loaderscope.gui.report.startup_section import startup_blocks
 from loaderscope.gui.report.timeline_pictures import timeline_pictures
 from loaderscope.gui.report.training_section import HEADING, training_blocks
@@ -60,6 +63,7 @@ def build_report(session: SessionFile) -> Report:
         Section("Results", _result_blocks(run, results, verdict))
         if training is None
         else Section(HEADING, training_blocks(training, results)),
+        Section(RULES_TITLE, _rule_blocks(run, verdict) if training is None else ()),
         Section("Timeline", timeline_pictures(session, results, current_setting(run), shown, trace)),
         Section("Start-up", startup_blocks(run, results, verdict.experiment)),
         Section("Figures", _chart_blocks(results, verdict, trace, shown)),
@@ -93,10 +97,14 @@ def shortened(text: str) -> str:
 
 def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult], nothing: str) -> tuple[Block, ...]:
     findings = [dataclasses.replace(finding, message=shortened(finding.message)) for finding in verdict.findings]
-    blocks = findings_blocks(findings, verdict.recommendation, LIGHT, links=False)
-    if not blocks and any(result.status == "ok" for result in results):
-        blocks = [html.escape(nothing)]
-    return tuple(Words(block) for block in blocks)
+    settings = () if any(result.loader is not None for result in results) else verdict.settings
+    cards = [tried_card(tried, LIGHT) for tried in verdict.tried]
+    if verdict.recommendation is not None:
+        cards.append(recommendation_card(verdict.recommendation, LIGHT, has_links=False))
+    cards += [finding_card(finding, LIGHT, settings=settings) for finding in findings]
+    if not cards and any(result.status == "ok" for result in results):
+        return (Words(html.escape(nothing)),)
+    return tuple(cards)
 
 
 def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
@@ -115,6 +123,13 @@ def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -
         note = " ".join(filter(None, (words, row.reason if needs_reason else "", row.incomparable_reason)))
         table.append(TableRow(tuple(cells), row.is_of(best), shortened(note)))
     return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)
+
+
+def _rule_blocks(run: Run, verdict: Verdict) -> tuple[Block, ...]:
+    """Returns the usual rules for the number of workers, beside what was measured; nothing where settings were not compared."""
+    if verdict.experiment is not None:
+        return ()
+    return tuple(table_blocks(worker_rules_table(verdict.settings, verdict.recommendation, len(run.environment.get("gpus") or ()))))
 
 
 def _chart_blocks(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | None, shown: TrialResult | None) -> tuple[Block, ...]:

@@ -7,6 +7,7 @@ import html
 import itertools
 from collections.abc import Iterable
 
+from loaderscope.gui.panels.finding_cards import Card
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.style.figures import Figure, png_bytes
 from loaderscope.gui.style.palette import LIGHT
@@ -28,7 +29,9 @@ _STYLE = f"""
 body {{ font: 15px/1.5 system-ui, "Segoe UI", sans-serif; color: {LIGHT.text}; background: {LIGHT.window}; margin: 0; }}
 main {{ max-width: {_CONTENT_PX}px; margin: 0 auto; padding: 28px 24px 48px; overflow-wrap: anywhere; }}
 h1 {{ font-size: 26px; margin: 0 0 4px; line-height: 1.25; }} h2 {{ font-size: 17px; margin: 32px 0 8px; }}
-p {{ margin: 0 0 9px; }} p.lead {{ font-size: 17px; margin: 6px 0 0; }} .muted {{ color: {LIGHT.muted}; }}
+p {{ margin: 0 0 9px; }}
+.card {{ margin: 0 0 12px; border-left: 4px solid; padding: 1px 0 1px 11px; }} code {{ font-size: 13px; }}
+p.lead {{ font-size: 17px; margin: 6px 0 0; }} .muted {{ color: {LIGHT.muted}; }}
 footer {{ margin-top: 28px; color: {LIGHT.muted}; font-size: 13px; }}
 figure {{ margin: 12px 0; background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; }}
 figure img {{ width: 100%; height: auto; display: block; }} figcaption {{ color: {LIGHT.muted}; font-size: 13px; padding: 4px 4px 0; }}
@@ -54,7 +57,7 @@ table.facts td {{ text-align: left; white-space: normal; }} .scroll {{ overflow-
   body {{ font-size: 9.5pt; background: none; }} main {{ max-width: none; padding: 0 1px; }} p.lead {{ font-size: 11pt; }}
   h1 {{ font-size: 16pt; }} h2 {{ font-size: 12pt; break-after: avoid; }}
   p:has(+ figure), p:has(+ .pair), p:has(+ .scroll) {{ break-after: avoid; }}
-  figure, tr, p, td, .facts {{ break-inside: avoid; }} thead {{ display: table-header-group; }}
+  code {{ font-size: 8.5pt; }} figure, tr, p, td, .facts, .card {{ break-inside: avoid; }} thead {{ display: table-header-group; }}
   figure.cut {{ break-inside: auto; }} figure.cut img {{ break-inside: avoid; }}
   .alone {{ max-width: 66%; }} figure {{ padding: 4px; }} figure img {{ max-height: 235mm; object-fit: contain; }}
   figcaption, footer {{ font-size: 8pt; }} footer {{ break-before: avoid; }}
@@ -98,6 +101,8 @@ def _block(block: Block) -> str:
     match block:
         case Words(text):
             return f"<p>{unbroken(text)}</p>"
+        case Card(colour, text):
+            return f"<div class='card' style='border-color:{colour}'>{unbroken(text)}</div>"
         case Picture():
             return _picture(block, WIDTH_PX)
         case Facts(entries):

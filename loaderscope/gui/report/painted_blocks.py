@@ -19,6 +19,7 @@ from PySide6.QtGui import (
     QTextDocument,
 )
 
+from loaderscope.gui.panels.finding_cards import Card
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Table, TableRow, Words, unbroken
 from loaderscope.gui.style.figures import Figure, font_of
 from loaderscope.gui.style.palette import LIGHT
@@ -30,6 +31,9 @@ MARGIN_PX = 36
 _FONT_PX = 13
 _SMALL_PX = 11
 _CELL_PX = 5
+_CARD_PX = 11.0
+"""From the left edge of a card to its text."""
+
 _WIDEST_CELL_PX = 380.0
 _ABOVE_PX = 120.0
 """Room for a heading and a few lines above the tallest figure, so that both fit on one page."""
@@ -97,6 +101,8 @@ def _block(block: Block, width: int, tallest: float, *, stays_with_next: bool) -
     match block:
         case Words(text):
             return [_words(text, width, above=7, stays_with_next=stays_with_next)]
+        case Card(colour, text):
+            return [_card(colour, text, width)]
         case Facts(entries):
             return [_fact(name, value, width, is_last=number == len(entries) - 1) for number, (name, value) in enumerate(entries)]
         case Table():
@@ -108,6 +114,19 @@ def _block(block: Block, width: int, tallest: float, *, stays_with_next: bool) -
 def _words(text: str, width: float, pixels: int = _FONT_PX, *, above: float = 0.0, stays_with_next: bool = False) -> Piece:
     document = _document(text, width, pixels)
     return Piece(document.size().height(), lambda painter: _draw(document, painter), above, stays_with_next)
+
+
+def _card(colour: str, text: str, width: float) -> Piece:
+    """Returns a text beside a line in a colour."""
+    document = _document(text, width - _CARD_PX)
+    height = document.size().height()
+
+    def paint(painter: QPainter) -> None:
+        painter.fillRect(QRectF(0, 0, 3, height), QColor(colour))
+        painter.translate(_CARD_PX, 0)
+        _draw(document, painter)
+
+    return Piece(height, paint, above=9)
 
 
 def _document(text: str, width: float, pixels: int = _FONT_PX) -> QTextDocument:

@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import KEPT_BYTES, Mark
-from loaderscope.gui.run.background_work import keep_until_ended
+from loaderscope.gui.run.background_work import NewestOnly, keep_until_ended
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
@@ -25,6 +25,7 @@ from loaderscope.sweep.pool import LIVE_READ_INTERVAL_S, Pool, SweepError
 from loaderscope.sweep.processes.temporary_folders import base_folder, claim
 from loaderscope.sweep.training_run import TrainingRun
 from loaderscope.trace.model import Trace
+from loaderscope.trace.process_places import ProcessPlace
 
 WINDOW_PREFIX = "loaderscope-window-"
 """Begins the name of the temporary folder that holds the session of an unsaved run."""
@@ -195,6 +196,10 @@ class SweepThread(RunThread):
             self._pool.cancel()
         self._pool.run()
 
+    def where(self) -> list[ProcessPlace]:
+        """Returns where each process of the running trial stands; takes up to a second."""
+        return self._pool.where() if self._pool is not None else []
+
     def _cancel_run(self) -> None:
         if self._pool is not None:
             self._pool.cancel()
@@ -275,11 +280,13 @@ class LiveRun(QObject):
         ticked: 4 to 25 times a second while a run goes on.
         ended: once, when a run has ended by itself or after `cancel`, but not after `stop`.
         changesFound: the files that the first trial of a training has changed; the sweep waits for `answer_changes`.
+        placesFound: the answer to `ask_where`: a `ProcessPlace` of each process that answered.
     """
 
     ticked = Signal()
     ended = Signal()
     changesFound = Signal(list)
+    placesFound = Signal(list)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -290,6 +297,7 @@ class LiveRun(QObject):
         self._timer.timeout.connect(self._tick)
         self._ticks_until_load_check = 0
         self._asks_about_changes = False
+        self._where: NewestOnly[list[ProcessPlace]] = NewestOnly(self.placesFound.emit, self)
 
     @property
     def running(self) -> bool:
@@ -357,6 +365,11 @@ class LiveRun(QObject):
         self._asks_about_changes = False
         if isinstance(self._thread, SweepThread):
             self._thread.answer_changes(goes_on)
+
+    def ask_where(self) -> None:
+        """Asks the processes of the running trial where they stand; the trial goes on, and `placesFound` follows."""
+        if self.running and isinstance(self._thread, SweepThread):
+            self._where.ask(self._thread.where)
 
     def cancel(self) -> None:
         """Asks the run to end, a training by Ctrl+C; `ended` follows once it has."""

@@ -10,7 +10,7 @@ from loaderscope.gui.timeline.data.arrangement import Arrangement
 from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.views import Views
 
-_LAYOUT_VERSION = 3
+_LAYOUT_VERSION = 4
 
 USUAL_SIZE = QSize(1440, 900)
 SCREEN_SHARE = 0.85

@@ -75,6 +75,13 @@ COMMANDS: tuple[Command, ...] = (
         ("F7",),
     ),
     Command(
+        "try_remedy",
+        "Try the remedy of a finding",
+        "Measure the setting of the selected finding with and without its remedy, in turn, and show before and after",
+        "&Run",
+        ("F8",),
+    ),
+    Command(
         "try_settings",
         "Try other settings in this training",
         "Prepare a sweep in the training whose recording is shown: the script is read again, and nothing is started",
@@ -92,6 +99,13 @@ COMMANDS: tuple[Command, ...] = (
         "Stop the sweep, and keep its finished trials; or send the training Ctrl+C, and kill it when pressed again",
         "&Run",
         ("Shift+F5",),
+    ),
+    Command(
+        "where",
+        "Where is it now?",
+        "Ask each process of the running trial at which file and line it stands; the trial goes on, and the log has the answers",
+        "&Run",
+        ("F9",),
     ),
     Command("reload", "Look at the script again", "Read the script again and list its targets", "&Run", ("Ctrl+F5",), separator=True),
     Command("find", "Find in the timeline", "Search for a state, a batch, a sample, a module or a mark", "&View", ("Ctrl+F", "/")),
@@ -144,6 +158,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("show_log", "Log", "Show the output of the script", "&View", ("Alt+8",)),
     Command("show_selection", "Selection", "Show what every lane did in the measured range, or in what is in sight", "&View", ("Alt+9",)),
     Command("show_spans", "Spans", "Show the spans in sight as a table", "&View", ("Alt+0",)),
+    Command(
+        "show_place",
+        "Show where the finding is",
+        "Show the first place of the selected finding on the timeline of its trial",
+        "&View",
+        ("Alt+P",),
+    ),
     Command(
         "late_arrows",
         "Show late-batch arrows",

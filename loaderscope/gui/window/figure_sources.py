@@ -34,6 +34,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
     traces = [trace, *([other.trace] if other is not None else [])]
     arrows_of_trials = [copy.copy(timeline.arrows) for timeline in (pair.first, pair.second)]
     marks = [timeline.marking.marks for timeline in (pair.first, pair.second)]
+    places = pair.first.places
 
     def make(options: Options) -> Figure:
         for arrows, its_trace in zip(arrows_of_trials, traces, strict=False):
@@ -50,6 +51,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
             below=below,
             arrows=arrows_of_trials,
             marks=marks,
+            places=places,
         )
 
     return Subject("Timeline", make, is_timeline=True)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import html
+import math
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QResizeEvent, QTextDocument
-from PySide6.QtWidgets import QLabel, QSizePolicy
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QResizeEvent, QTextDocument
+from PySide6.QtWidgets import QLabel, QMainWindow, QSizePolicy, QToolBar
 
 from loaderscope.analysis.verdict import Verdict
 from loaderscope.gui.panels.run_kind_choice import TRAINING
 from loaderscope.gui.window.setup import Setup
+
+MOST_LINES = 4
+"""Of a longer headline whole sentences are left out."""
+
+MOST_LINES_BESIDE = 3
+"""A headline that needs more lines beside the buttons gets a row of its own."""
+
+BESIDE_HEADLINE_PX = 60
+"""Margins and spacing of the two toolbars."""
 
 _HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
@@ -47,15 +57,24 @@ def headline_sentence(verdict: Verdict, setup: Setup, running: bool, is_training
 
 
 class Headline(QLabel):
-    """A label that takes all the room there is, and two lines if it needs them."""
+    """A label that takes all the width there is, and as many lines as its sentences need.
+
+    Of a text that needs more than `MOST_LINES` it leaves out whole sentences at the end, which the tool tip and the views still have.
+
+    Signals:
+        sentenceChanged: another text is shown.
+    """
+
+    sentenceChanged = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._sentence = ""
+        self._lines_px = 0
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setWordWrap(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setAccessibleName("What the run shows")
 
     def show_sentence(self, sentence: str) -> None:
@@ -64,34 +83,74 @@ class Headline(QLabel):
             self._sentence = sentence
             self.setToolTip(sentence)
             self._fit()
+            self.sentenceChanged.emit()
+
+    def lines_at(self, width: int) -> int:
+        """Returns how many lines the whole text takes in a width."""
+        return round(self._height_of(self._sentence, width) / self.fontMetrics().lineSpacing())
 
     def _fit(self) -> None:
-        """Shows the longest beginning of the text that fits."""
-        words = self._sentence.split(" ")
-        fitting = next((count for count in range(len(words), 0, -1) if self._fits(_headline_html(words, count))), 0)
-        self.setText(_headline_html(words, fitting))
+        """Shows as many sentences as fit, and at least the first."""
+        text, most_px = self._sentence, (MOST_LINES + 0.5) * self.fontMetrics().lineSpacing()
+        while self._height_of(text, self.width()) > most_px and ". " in text.removesuffix(". "):
+            text = text.rpartition(". ")[0].removesuffix(".") + "."
+        self.setText(_headline_html(text))
+        self._lines_px = math.ceil(self._height_of(text, self.width()))
+        self.updateGeometry()
 
-    def _fits(self, text: str) -> bool:
+    def _height_of(self, text: str, width: int) -> float:
         document = QTextDocument()
         document.setDefaultFont(self.font())
         document.setDocumentMargin(0)
-        document.setHtml(text)
-        document.setTextWidth(max(self.width() - 8, 1))
-        return document.size().height() <= 2.2 * self.fontMetrics().lineSpacing()
+        document.setHtml(_headline_html(text))
+        document.setTextWidth(max(width - 8, 1))
+        return document.size().height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit()
+        if event.size().width() != event.oldSize().width():
+            self._fit()
 
     def sizeHint(self) -> QSize:
-        return QSize(400, 2 * self.fontMetrics().lineSpacing())
+        return QSize(400, max(self._lines_px + 2, 2 * self.fontMetrics().lineSpacing()))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(60, self.fontMetrics().lineSpacing())
+        return QSize(60, self.sizeHint().height())
 
 
-def _headline_html(words: list[str], count: int) -> str:
-    """Returns the first `count` words, with an ellipsis if there are more; the first sentence is bold."""
-    text = " ".join(words[:count]) + (" …" if count < len(words) else "")
+class HeadlineBar(QToolBar):
+    """The headline with what stands at its right: beside the buttons, or in a row of its own where it would need many lines."""
+
+    def __init__(self, headline: Headline, export: QAction, buttons: QToolBar, window: QMainWindow) -> None:
+        super().__init__("Headline")
+        self._headline, self._buttons, self._window = headline, buttons, window
+        self.setObjectName("headline")
+        self.setMovable(False)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        self.addWidget(headline)
+        self.addAction(export)
+        self._export = self.widgetForAction(export)
+        window.addToolBar(self)
+        headline.sentenceChanged.connect(self.choose_row)
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self._window and event.type() == QEvent.Type.Resize:
+            self.choose_row()
+        return super().eventFilter(watched, event)
+
+    def choose_row(self) -> None:
+        """Moves the headline to the row in which it is readable."""
+        beside_px = self._window.width() - self._buttons.sizeHint().width() - self._export.sizeHint().width() - BESIDE_HEADLINE_PX
+        needs_row = self._headline.lines_at(beside_px) > MOST_LINES_BESIDE
+        if needs_row != self._window.toolBarBreak(self):
+            if needs_row:
+                self._window.insertToolBarBreak(self)
+            else:
+                self._window.removeToolBarBreak(self)
+
+
+def _headline_html(text: str) -> str:
+    """Returns the text with its first sentence in bold."""
     head, dot, rest = text.partition(". ")
     return f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if text else ""

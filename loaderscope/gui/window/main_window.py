@@ -56,9 +56,11 @@ class MainWindow(RunWindow):
             "start": self.starting.start,
             "start_up": self.starting.experiment,
             "exact_window": self.start_exact_window,
+            "try_remedy": lambda: self.try_remedy(self.views.findings.selected),
             "try_settings": self.try_settings_in_training,
             "ask_again": self.ask_again,
             "stop": self.stop_run,
+            "where": self.live.ask_where,
             "reload": self.setup.reload,
             "find": self.views.pair.search,
             "live": lambda: self.shown.set_follow(not self.shown.follows),
@@ -87,6 +89,7 @@ class MainWindow(RunWindow):
             "show_log": docks["log"].bring_up,
             "show_selection": docks["selection"].bring_up,
             "show_spans": docks["spans"].bring_up,
+            "show_place": self.views.findings.show_first_place,
             "late_arrows": lambda: self.look.show_late_arrows(self.commands["late_arrows"].isChecked()),
             "theme": self.switch_theme,
             "reset_layout": self.views.reset_layout,
@@ -103,9 +106,11 @@ class MainWindow(RunWindow):
         self.commands.enable({"start": not running and not self.setup.problem})
         startable = not running and not self.setup.sweep_problem
         self.commands.enable({"start_up": startable, "exact_window": startable and self.setup.kind is not TRAINING_SWEEP})
+        self.commands.enable({"try_remedy": startable and any(one.remedy is not None for one in self.shown.findings)})
+        self.commands.enable({"show_place": any(one.places for one in self.shown.findings)})
         run = self.shown.run
         self.commands.enable({"try_settings": not running and run is not None and run.is_training and bool(self.setup.script)})
-        self.commands.enable(dict.fromkeys(("stop", "live"), running))
+        self.commands.enable(dict.fromkeys(("stop", "live"), running) | {"where": running and self.live.training is None})
         self.commands["start"].setIconText(f"▶  {self.setup.kind.start_text}")
         is_killing = self.live.training is not None and self.live.is_stopping
         self.commands["stop"].setIconText("■  Kill" if is_killing else "■  Stop")

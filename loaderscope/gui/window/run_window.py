@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from PySide6.QtWidgets import QApplication, QMainWindow
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
-from loaderscope.facts.request import Request
+from loaderscope.facts.request import RemedyToTry, Request
+from loaderscope.facts.results import Finding
 from loaderscope.facts.run import LogLine
 from loaderscope.gui.panels.target_panel import advice_for
 from loaderscope.gui.run.live_run import LiveRun
@@ -27,6 +29,7 @@ from loaderscope.gui.window.shown_run import ShownRun
 from loaderscope.gui.window.start_actions import StartActions
 from loaderscope.gui.window.training_question import TrainingConsent
 from loaderscope.gui.window.views import Views
+from loaderscope.trace.process_places import ProcessPlace
 
 
 class RunWindow(QMainWindow):
@@ -83,8 +86,11 @@ class RunWindow(QMainWindow):
         views.findings.startupViewChosen.connect(views.show_startup)
         views.findings.epochsChosen.connect(self.starting.sweep_epochs)
         views.findings.trainingSettingsChosen.connect(self.try_settings_in_training)
+        views.findings.remedyChosen.connect(self.try_remedy)
         self.live.ended.connect(self._run_ended)
         self.live.changesFound.connect(self._ask_about_changes)
+        self.live.placesFound.connect(self._show_where)
+        views.where.clicked.connect(self.live.ask_where)
         self._marks.follow(views.timeline, lambda: self.shown.marked_trial)
         self._marks.follow(views.pair.second, lambda: self.shown.comparison.partner)
 
@@ -143,6 +149,29 @@ class RunWindow(QMainWindow):
         """Runs the shown setting once more, or all settings if none is shown, and profiles some steps after it."""
         shown = next((result for result in self.shown.results if result.id == self.shown.trial), None)
         self.starting.exact_window(shown.config if shown is not None else None)
+
+    def try_remedy(self, finding: Finding | None) -> None:
+        """Measures the setting of a finding with and without its remedy; None stands for the first finding that has one."""
+        shown = [finding] if finding is not None else self.shown.findings
+        tried = next((one for one in shown if one.remedy is not None and one.config is not None), None)
+        configs = [result.config for result in self.shown.results if tried is not None and result.id in tried.trials]
+        if tried is None or tried.remedy is None or tried.config is None or not configs:
+            self.views.show_message("No finding has a remedy that a trial can test.")
+        elif self.live.running:
+            self.views.show_message("The remedy can be tried when the present run has ended.")
+        else:
+            self.starting.remedy(RemedyToTry(tried.remedy, tried.config), configs[0])
+
+    def _show_where(self, places: list[ProcessPlace]) -> None:
+        """Shows at which file and line each process stands, in the log and for a moment at the bottom."""
+        words = [place.words for place in places]
+        if not words:
+            self.views.show_message("No process of a trial answered where it stands.")
+            return
+        now_ns = time.perf_counter_ns()
+        self.views.log.add([LogLine(now_ns, "loaderscope", text, self.shown.trial) for text in words])
+        self.views.docks["log"].raise_()
+        self.views.show_message(" · ".join(words))
 
     def _focus_arguments(self) -> None:
         self.views.docks["setup"].bring_up()

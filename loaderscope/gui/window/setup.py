@@ -268,7 +268,7 @@ class Setup(QObject):
         """
         if self._state.request is None or self.problem:
             raise ValueError(self.problem)
-        return dataclasses.replace(self._with_surroundings(self._state.request), target=None, startup=False)
+        return dataclasses.replace(self._with_surroundings(self._state.request), target=None, startup=False, remedy=None)
 
     def request(self) -> Request:
         """Returns the request for the sweep that Start would run.
@@ -306,7 +306,11 @@ class Setup(QObject):
             raise ValueError(self.sweep_problem)
         target = self.target_panel.current_target
         return dataclasses.replace(
-            self._state.request, target=target.name if target is not None else None, arguments=self.target_panel.arguments(), startup=False
+            self._state.request,
+            target=target.name if target is not None else None,
+            arguments=self.target_panel.arguments(),
+            startup=False,
+            remedy=None,
         )
 
     @property

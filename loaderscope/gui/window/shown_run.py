@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QObject, Signal
 
 from loaderscope.analysis.verdict import Verdict, judge
-from loaderscope.facts.results import TrialResult
+from loaderscope.facts.finding_codes import finding_code
+from loaderscope.facts.results import Finding, Place, TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.gui.panels.finding_cards import severity_role
+from loaderscope.gui.panels.startup_panel import EXPERIMENT
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState, Snapshot
 from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
 from loaderscope.gui.run.training_progress import TrainingProgress
 from loaderscope.gui.run.training_trace import ALL_LOADERS
+from loaderscope.gui.timeline.paint.places import ShownPlaces
 from loaderscope.gui.window.comparison import Comparison
 from loaderscope.gui.window.headline import headline_sentence
 from loaderscope.gui.window.setup import Setup
@@ -74,11 +78,14 @@ class ShownRun(QObject):
         self._log_count = 0
         self._verdict = Verdict()
         self._switching = False
+        self._place: Place | None = None  # to show as soon as its timeline is shown
         self._loader = TraceLoader(self._show_loaded, self)
         live.ticked.connect(self._tick)
         for source in (views.results, views.findings, views.throughput, views.startup):
             source.trialChosen.connect(self.choose_trial)
         views.trials.activated.connect(lambda _index: self.choose_trial(views.trials.currentData()))
+        views.findings.findingSelected.connect(lambda _finding: self._mark_places())
+        views.findings.placeChosen.connect(self.show_place)
         views.results.compareRequested.connect(self.comparison.choose)
         views.timeline.followingChanged.connect(self._following_changed)
 
@@ -91,6 +98,11 @@ class ShownRun(QObject):
     def results(self) -> Sequence[TrialResult]:
         """The results of the trials that have ended."""
         return self.state.snapshot().results
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """The findings of the run."""
+        return self._verdict.findings
 
     @property
     def marked_trial(self) -> int | None:
@@ -116,6 +128,8 @@ class ShownRun(QObject):
         if snapshot.results:
             best = ALL_LOADERS if snapshot.is_training else self._recommended_trial()
             self.choose_trial(best if best is not None else self._views.results.model.row(0).trial_id)
+        if self._verdict.experiment is not None and not self._live.running:
+            self._views.open_startup(EXPERIMENT)
 
     def run_ended(self) -> None:
         """Shows the end of the present run; if the user followed a sweep, its recommended trial."""
@@ -192,6 +206,21 @@ class ShownRun(QObject):
         self.follows = self._is_running(trial_id)
         self._load_trace(trial_id)
 
+    def show_place(self, place: Place) -> None:
+        """Shows a place of a finding on the timeline of its trial, with what is around it."""
+        if place.trial == self.trial and self._views.timeline.scene is not None:
+            self._views.timeline.show_place(place)
+            return
+        self._place = place
+        self.choose_trial(place.trial)
+
+    def _mark_places(self) -> None:
+        """Marks where the selected finding shows on the shown timeline."""
+        finding = self._views.findings.selected
+        places = tuple(place for place in finding.places if place.trial == self.trial) if finding is not None else ()
+        title, role = (finding_code(finding.code).title, severity_role(finding.severity)) if finding is not None else ("", "")
+        self._views.timeline.show_places(ShownPlaces(title, role, places) if places else None)
+
     def _is_running(self, trial_id: int | None) -> bool:
         """Returns whether the trace of a trial, or of all loaders, still grows."""
         snapshot = self.state.snapshot()
@@ -221,6 +250,10 @@ class ShownRun(QObject):
         self._views.show_trace(trace, trial_id, snapshot, result)
         self._views.timeline.set_live(running)
         self._switching = False
+        self._mark_places()
+        place, self._place = self._place, None
+        if place is not None and place.trial == trial_id:
+            self._views.timeline.show_place(place)
         self._update_comparison()
         self.changed.emit()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.consumers import kind_of
-from loaderscope.facts.request import Request
+from loaderscope.facts.request import REMEDY_REPEATS, RemedyToTry, Request
 from loaderscope.facts.text import rough_duration_text
 from loaderscope.gui.panels.operators_panel import PROFILED_STEPS
 from loaderscope.gui.panels.run_kind_choice import TRAINING
@@ -100,6 +100,12 @@ class StartActions:
         if (request := self._agreed_request()) is not None:
             self._run(request.with_profiled_steps(PROFILED_STEPS, config), lambda: None)
 
+    def remedy(self, remedy: RemedyToTry, config: TrialConfig) -> None:
+        """Measures a setting and, in turn with it, the remedy of a finding."""
+        self._views.docks["findings"].bring_up()
+        if (request := self._agreed_request(trial_count=2 * REMEDY_REPEATS)) is not None:
+            self._run(request.with_remedy(remedy, config), lambda: None)
+
     def start_requested_sweep(self) -> None:
         """Starts the sweep that was requested with the script, if it can start now."""
         if (
@@ -136,14 +142,19 @@ class StartActions:
             return False
         return not self._live.running
 
-    def _agreed_request(self) -> Request | None:
-        """Returns the sweep that the panels describe; None if it cannot start, or the user does not agree to what it does."""
+    def _agreed_request(self, trial_count: int | None = None) -> Request | None:
+        """Returns the sweep that the panels describe; None if it cannot start, or the user does not agree to what it does.
+
+        Args:
+            trial_count: trials that the user is asked about; None for those of the panels.
+        """
         if not self._can_start(self._setup.sweep_problem):
             return None
         request: Request | None = self._setup.request()
         if request is not None and kind_of(request.consumer).is_training:
             imports = [str(row["name"]) for row in (self._setup.environment or {}).get("script_imports") or ()]
-            request = self._ask_for_training(request, *self._setup.sweep_size, imports)
+            planned_count, batch_limit = self._setup.sweep_size
+            request = self._ask_for_training(request, trial_count or planned_count, batch_limit, imports)
         return request if request is not None and self._may_leave() else None
 
     def _run(self, request: Request, forecast: Callable[[], float | None]) -> None:

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from loaderscope.analysis.recorded_training import training_of_results
 from loaderscope.analysis.verdict import Verdict
+from loaderscope.analysis.worker_rules import worker_rules_table
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
@@ -51,7 +52,7 @@ from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.comparison import CompareBar
 from loaderscope.gui.window.dock import Dock
-from loaderscope.gui.window.headline import Headline
+from loaderscope.gui.window.headline import Headline, HeadlineBar
 from loaderscope.gui.window.setup import Setup
 from loaderscope.trace.model import Trace
 
@@ -149,12 +150,10 @@ class Views:
         for name, text in (("start", "▶  Start"), ("stop", "■  Stop"), ("live", "●  Live")):
             commands[name].setIconText(text)
             bar.addAction(commands[name])
-        bar.addSeparator()
-        bar.addWidget(self.headline)
-        bar.addAction(commands["export"])
-        for button in bar.findChildren(QToolButton):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._window.addToolBar(bar)
+        self.headline_bar = HeadlineBar(self.headline, commands["export"], bar, self._window)
+        for button in (*bar.findChildren(QToolButton), *self.headline_bar.findChildren(QToolButton)):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def _build_status(self) -> None:
         bar = QStatusBar()
@@ -165,6 +164,10 @@ class Views:
         self.progress.setAccessibleName("Progress of the sweep")
         self.progress.hide()
         self.time_left = QLabel()
+        self.where = QToolButton()
+        self.where.setText("Where is it now?")
+        self.where.setToolTip("Ask each process of the running trial at which file and line it stands; the trial goes on (F9)")
+        self.where.hide()
         self.environment = QLabel()
         self.environment.setToolTip("Where the trials run, and what recording them costs")
         state = QWidget()  # one widget, so that a message also hides what changes in it meanwhile
@@ -172,6 +175,7 @@ class Views:
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.progress)
         line.addWidget(self.time_left)
+        line.addWidget(self.where)
         bar.addWidget(state)
         bar.addPermanentWidget(self.environment)
         self._window.setStatusBar(bar)
@@ -233,7 +237,7 @@ class Views:
             dock.update_title()
 
     def reset_layout(self) -> None:
-        """Puts the docks at their first places: set-up left; below the timeline three groups of charts, and the table below them."""
+        """Puts the docks at their first places: set-up left; below the timeline charts and findings, and the table below them."""
         window, docks = self._window, self.docks
         bottom = Qt.DockWidgetArea.BottomDockWidgetArea
         for dock in docks.values():
@@ -242,8 +246,8 @@ class Views:
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks["setup"])
         window.addDockWidget(bottom, docks["throughput"])
         window.splitDockWidget(docks["throughput"], docks["results"], Qt.Orientation.Vertical)
-        window.splitDockWidget(docks["throughput"], docks["startup"], Qt.Orientation.Horizontal)
-        window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
+        window.splitDockWidget(docks["throughput"], docks["findings"], Qt.Orientation.Horizontal)
+        window.tabifyDockWidget(docks["throughput"], docks["startup"])
         window.tabifyDockWidget(docks["startup"], docks["memory"])
         window.tabifyDockWidget(docks["findings"], docks["log"])
         window.tabifyDockWidget(docks["results"], docks["selection"])
@@ -252,17 +256,17 @@ class Views:
         window.tabifyDockWidget(docks["late_batches"], docks["operators"])
         for dock in docks.values():
             dock.show()
-        docks["startup"].raise_()
+        docks["throughput"].raise_()
         docks["findings"].raise_()
         docks["results"].raise_()
         width, height = window.width() - 290, window.height()
         window.resizeDocks([docks["setup"]], [290], Qt.Orientation.Horizontal)
         window.resizeDocks(
-            [docks["throughput"], docks["startup"], docks["findings"]],
-            [width // 3, width // 3, width - 2 * (width // 3)],
+            [docks["throughput"], docks["findings"]],
+            [width * 2 // 5, width - width * 2 // 5],
             Qt.Orientation.Horizontal,
         )
-        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.25), int(height * 0.18)], Qt.Orientation.Vertical)
+        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.36), int(height * 0.14)], Qt.Orientation.Vertical)
         self._update_titles()
 
     # Showing
@@ -280,6 +284,7 @@ class Views:
         """Shows the progress bar and the time left; shows `expectation` instead while the time left is unknown."""
         self._show_waiting(running and snapshot.current is None and not snapshot.results, *LOADING)
         self.progress.setVisible(running)
+        self.where.setVisible(running and snapshot.current is not None)
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
         self.progress.setValue(min(snapshot.done, total))
@@ -298,6 +303,7 @@ class Views:
         """Shows how far a training is that is recorded. Nobody knows how long it will take, so there is no bar."""
         self._show_waiting(not snapshot.trials, *STARTING)
         self.progress.setVisible(False)
+        self.where.setVisible(False)
         self.time_left.setText(f"recording  {progress}")
 
     def _show_waiting(self, waiting: bool, title: str, text: str) -> None:
@@ -337,7 +343,16 @@ class Views:
         self.docks["throughput"].set_title(EXPOSED_TITLE if is_training else THROUGHPUT_TITLE)
         self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment, is_training)
         is_any_measured = any(result.status == "ok" for result in snapshot.results)
-        self.findings.set_findings(verdict.findings, verdict.recommendation, is_any_measured, is_training)
+        gpu_count = len(snapshot.run.environment.get("gpus") or ()) if snapshot.run is not None else 0
+        self.findings.set_findings(
+            verdict.findings,
+            verdict.recommendation,
+            is_any_measured,
+            is_training,
+            settings=verdict.settings,
+            tried=verdict.tried,
+            rules=worker_rules_table(settings if verdict.experiment is None else (), verdict.recommendation, gpu_count),
+        )
         self.log.set_results(snapshot.results)
         self.show_trials(snapshot, shown)
         if shown is not None:
@@ -380,8 +395,13 @@ class Views:
         self.startup.show_trial(trial_id)
         self.results.select_trial(trial_id)
 
+    def open_startup(self, view: str) -> None:
+        """Shows one of the start-up views in front of its neighbours, and leaves the keyboard where it is."""
+        self.docks["startup"].raise_()
+        self.startup.show_view(view)
+
     def show_startup(self, view: str) -> None:
-        """Brings one of the start-up views to the front."""
+        """Brings one of the start-up views to the front, and gives it the keyboard."""
         self.docks["startup"].bring_up()
         self.startup.show_view(view)
 

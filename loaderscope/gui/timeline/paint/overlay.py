@@ -23,6 +23,7 @@ from loaderscope.gui.timeline.paint import plots
 from loaderscope.gui.timeline.paint.annotations import paint_hits, paint_marks
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+from loaderscope.gui.timeline.paint.places import ShownPlaces, paint_places
 
 _PAD = 10.0
 _LINE_PX = 17.0
@@ -37,6 +38,7 @@ class OverlayContent:
         dragging: the mouse moves with a button held, which hides the hover card.
         current_mark: the mark that the user set or went to last.
         search: the current search; None for none.
+        places: where the selected finding shows; None for none.
     """
 
     pointer: Pointer | None = None
@@ -47,6 +49,7 @@ class OverlayContent:
     current_mark: Mark | None = None
     search: Search | None = None
     arrows: LateArrows | None = None
+    places: ShownPlaces | None = None
 
 
 def paint_overlay(canvas: Canvas, content: OverlayContent, *, focused: bool) -> None:
@@ -59,6 +62,8 @@ def paint_overlay(canvas: Canvas, content: OverlayContent, *, focused: bool) -> 
     painter.setClipRect(area)
     if measured is not None:
         _paint_measured(canvas, measured)
+    if content.places is not None:
+        paint_places(canvas, content.places)
     paint_marks(canvas, content.marks, content.current_mark)
     painter.setClipRect(area.adjusted(0, layout.header_height - layout.axis_y, 0, 0))
     if content.search is not None:

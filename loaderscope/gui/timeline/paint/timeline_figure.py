@@ -18,6 +18,7 @@ from loaderscope.gui.timeline.data.row_layout import AXIS_PX, EXPOSED_PX, MINIMA
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.viewport import Viewport, fitted
 from loaderscope.gui.timeline.paint.arrows import LateArrows
+from loaderscope.gui.timeline.paint.places import ShownPlaces
 from loaderscope.gui.timeline.paint.timeline_painter import paint, viewport_of
 from loaderscope.trace.model import Trace
 
@@ -45,6 +46,7 @@ def timeline_figure(
     below: tuple[Trace, str] | None = None,
     arrows: Sequence[LateArrows] = (),
     marks: Sequence[Sequence[Mark]] = (),
+    places: ShownPlaces | None = None,
     palette: Palette = LIGHT,
 ) -> Figure:
     """Returns the timeline of a trace as a figure.
@@ -62,6 +64,7 @@ def timeline_figure(
         below: another trace and its title, to draw below on the same axis; both are aligned at their first batch.
         arrows: the arrows of the trace, and of the trace below.
         marks: the marks of the trace, and of the trace below.
+        places: where a finding shows in the trace; None for none.
         palette: the colours; light for print.
 
     Raises:
@@ -70,6 +73,7 @@ def timeline_figure(
     ensure_application()
     frame = _Frame(width, height, arrangement)
     panels = _panels([(trace, title), *([below] if below else [])], frame, range_ns, arrows, marks)
+    panels[0] = dataclasses.replace(panels[0], places=places)
     hidden = max((panel.arranged.hidden_text for panel in panels), key=len)
     return _figure(panels, " · ".join(part for part in (caption, hidden) if part), palette)
 
@@ -114,7 +118,16 @@ def _figure(panels: Sequence[_Panel], caption: str, palette: Palette) -> Figure:
 
     def paint_body(painter: QPainter) -> None:
         for panel in panels:
-            paint(painter, panel.scene, panel.view, panel.layout, palette, arrows=panel.arrows, marks=panel.marks)
+            paint(
+                painter,
+                panel.scene,
+                panel.view,
+                panel.layout,
+                palette,
+                arrows=panel.arrows,
+                marks=panel.marks,
+                places=panel.places,
+            )
             painter.translate(0, panel.layout.height)
 
     tall = sum(panel.layout.height for panel in panels)
@@ -131,6 +144,7 @@ class _Panel:
     arranged: Arranged
     arrows: LateArrows | None = None
     marks: Sequence[Mark] = ()
+    places: ShownPlaces | None = None
 
 
 def _panels(

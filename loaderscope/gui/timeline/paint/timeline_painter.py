@@ -28,6 +28,7 @@ from loaderscope.gui.timeline.paint.annotations import (
 )
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+from loaderscope.gui.timeline.paint.places import ShownPlaces, paint_places
 
 OVERVIEW_STALE_SHARE = 0.02
 """The minimap of a growing trial is computed again each time the trial has grown by this share of the minimap's range."""
@@ -58,8 +59,9 @@ def paint(
     scroll_y: int = 0,
     arrows: LateArrows | None = None,
     marks: Sequence[Mark] = (),
+    places: ShownPlaces | None = None,
 ) -> None:
-    """Paints a whole timeline, with marks and arrows, and without what follows the mouse.
+    """Paints a whole timeline, with marks, arrows and places of a finding, and without what follows the mouse.
 
     Args:
         painter: open on any device; its font sets the family.
@@ -70,6 +72,7 @@ def paint(
         scroll_y: how far the rows are scrolled, logical pixels.
         arrows: the arrows of the costliest waits; None for none.
         marks: the user's marks.
+        places: where a finding shows; None for none.
     """
     if scene is None or scene.is_empty:
         paint_empty(painter, scene, layout, palette)
@@ -82,6 +85,8 @@ def paint(
     paint_plot_area(canvas)
     paint_reasons(canvas)
     paint_scales(canvas)
+    if places is not None:
+        paint_places(canvas, places)
     paint_marks(canvas, marks, None)
     if arrows is not None:
         paint_arrows(canvas, arrows)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
+from loaderscope.facts.results import Place
 from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
 from loaderscope.gui.timeline.data.hover_card import pointer_at, span_under
@@ -23,6 +24,9 @@ from loaderscope.trace.model import Trace
 
 _ZOOM_END_MS = 60
 """A zoom has ended if no other step follows within this time; then the rows in sight of a stored trace are read."""
+
+LEAST_PLACE_NS = 1e6
+"""A shorter place is shown with as much around it as one of this length."""
 
 SPANS_AT_ONCE = 500_000
 """Up to this many spans are indexed while a frame is painted. A trace with more is prepared in a thread of its own, before it is shown."""
@@ -279,6 +283,17 @@ class NavigableTimeline(TimelineSurface):
             box = canvas.span_box(span)
         if box is not None:
             self.pointer = pointer_at(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
+
+    def show_place(self, place: Place) -> None:
+        """Shows a place with as much of what comes before and after it."""
+        if self.preparing:
+            self._when_shown = lambda: self.show_place(place)
+        elif self.scene is not None and not self.scene.is_empty:
+            start = place.start_s * 1e9
+            length = max(place.seconds * 1e9, LEAST_PLACE_NS)
+            self._navigate(lambda: self.navigator.show(start - length, start + 2 * length))
+            self.bring_row_up(place.lane)
+            self.update()
 
     def show_moment(self, time_ns: int) -> None:
         """Brings a moment of absolute time into view."""

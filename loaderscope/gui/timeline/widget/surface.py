@@ -23,6 +23,7 @@ from loaderscope.gui.timeline.paint.arrows import LateArrows
 from loaderscope.gui.timeline.paint.backing_store import Backing
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 from loaderscope.gui.timeline.paint.overlay import OverlayContent, paint_overlay
+from loaderscope.gui.timeline.paint.places import ShownPlaces
 from loaderscope.gui.timeline.paint.timeline_painter import PREPARING_TEXT, UNSHOWN_TITLE, paint_message, paint_scales
 from loaderscope.gui.timeline.widget.lane_notices import LaneNotices
 
@@ -58,6 +59,7 @@ class TimelineSurface(QWidget):
         dragging: whether the mouse is moving with a button held, which hides the hover card.
         preparing: the text to show while a trace with many spans is prepared, or after that failed; otherwise "".
         steps: what the user did to lanes and marks, to undo it.
+        places: where the selected finding shows.
 
     Signals:
         arrangementChanged: the rows have another arrangement.
@@ -76,6 +78,7 @@ class TimelineSurface(QWidget):
         self.preparing = ""
         self.steps = UndoSteps()
         self.arrows = LateArrows()
+        self.places: ShownPlaces | None = None
         self.backing = Backing()
         self._arrangement = Arrangement()
         self._arranged = Arranged()
@@ -225,6 +228,12 @@ class TimelineSurface(QWidget):
         self.arrows.shown = shown
         self.update()
 
+    def show_places(self, places: ShownPlaces | None) -> None:
+        """Marks where a finding shows; None marks nothing."""
+        if places != self.places:
+            self.places = places
+            self.update()
+
     def time_at(self, x: float) -> float:
         """Returns the moment at a place of the widget, nanoseconds since the origin."""
         return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
@@ -272,7 +281,7 @@ class TimelineSurface(QWidget):
 
     def _overlay_content(self) -> OverlayContent:
         """Returns the current content of the overlay."""
-        return OverlayContent(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
+        return OverlayContent(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows, places=self.places)
 
     def _repaint_changes(self) -> None:
         """Repaints what changed since the last frame."""

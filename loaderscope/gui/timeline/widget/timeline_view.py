@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 from loaderscope.facts.text import duration_ns_text, duration_text, share_text
 from loaderscope.gui.style.words import EXPOSED_TIP
 from loaderscope.gui.timeline.paint.overlay import OverlayContent
+from loaderscope.gui.timeline.paint.places import place_boxes
 from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.mouse import Mouse
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
@@ -61,8 +62,12 @@ class TimelineWidget(NavigableTimeline):
         return super().event(event)
 
     def tip_at(self, place: QPoint) -> str:
-        """Returns what exposed loading time is, and how much of the moment under the mouse it was; "" beside its strip."""
+        """Returns what is to be said of a place of the widget: of the finding that shows there, or of exposed loading time; else ""."""
         layout, scene = self._layout, self.scene
+        if scene is not None and not scene.is_empty and self.places is not None:
+            with self.canvas() as canvas:
+                if any(box.contains(place.toPointF()) for box, _ in place_boxes(canvas, self.places)):
+                    return self.places.title
         if scene is None or layout.exposed_y is None or not layout.exposed_y <= place.y() < layout.axis_y:
             return ""
         exposed = scene.exposed()
