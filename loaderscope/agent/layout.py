@@ -94,7 +94,7 @@ class State(enum.IntEnum):
     MAIN_LINE = 16  # ("/home/me/train.py:87 in main"), b=from the first sample there to the last
     # complete: the sampler works, inside ITERATOR or WAIT; a=batch whose indices it draws, -1: its iter(). Very short ones are left out.
     SAMPLER = 17
-    SAMPLER_CLASS = 18  # complete, before the first SAMPLER of an iterator, without duration: a=index into the log's names (`sampler_name`)
+    SAMPLER_CLASS = 18  # complete, after the first SAMPLER of a log, without duration: a=index into the log's names (`sampler_name`)
 
     # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
     CREATE = 20  # complete: process creation until the child's first Python statement

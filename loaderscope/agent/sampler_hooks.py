@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Set, Tuple
 
 from . import recorder
 from . import torch_internals as internals
@@ -17,8 +17,8 @@ _SAMPLER_CLASS = recorder.complete_kind(State.SAMPLER_CLASS)
 SHORTEST_NS = 20_000
 """Shorter work is not recorded: torch's own samplers take less for a batch, and a record costs up to a microsecond."""
 
-_NAMED = "_loaderscope_sampler"
-"""Attribute of an iterator whose sampler's class is recorded."""
+_named_logs: Set[str] = set()
+"""The logs in which the sampler's class is recorded."""
 
 Function = Callable[..., Any]
 
@@ -75,19 +75,17 @@ def record_init(iterator: Any, loader: Any, start_ns: int) -> None:
 
 
 def _record(iterator: Any, start_ns: int, batch: int) -> None:
-    """Writes a span that ends now, and once for each iterator the sampler's class."""
+    """Writes a span that ends now, and once in each log the sampler's class."""
     if not recorder.in_main():
         return
-    thread, own = recorder.loader_thread, iterator.__dict__
+    thread, recording = recorder.loader_thread, recorder.threads.activity.recording
     recorder.write_since(start_ns, _SAMPLER, batch, thread)
-    if _NAMED not in own:
-        own[_NAMED] = True
-        recording = recorder.threads.activity.recording
-        log = recorder.log if recording is None else recording.log
-        if log is not None:
-            number = log.add_name(sampler_name(*_class_and_place(iterator)))
-            log.flush_names()
-            recorder.write_at(start_ns, _SAMPLER_CLASS, number, 0, thread)
+    log = recorder.log if recording is None else recording.log
+    if log is not None and log.stem not in _named_logs:
+        _named_logs.add(log.stem)
+        number = log.add_name(sampler_name(*_class_and_place(iterator)))
+        log.flush_names()
+        recorder.write_at(start_ns, _SAMPLER_CLASS, number, 0, thread)
 
 
 def _class_and_place(iterator: Any) -> Tuple[str, str]:
