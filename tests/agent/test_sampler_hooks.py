@@ -1,7 +1,7 @@
 """The sampler's work is recorded in main, for each batch and each epoch's start, and nothing about the sampler changes."""
 
-import glob
 import json
+import pathlib
 import time
 
 import agent_package
@@ -76,10 +76,10 @@ def test_work_in_iter_is_recorded_without_a_batch(record, workers):
 def test_its_class_and_line_are_recorded_once(record, log_dir):
     main, _ = record(slow_loader())
     (named,) = [record for record in main.records if record.state == State.SAMPLER_CLASS]
-    (path,) = glob.glob(str(log_dir / f"*{layout.NAMES_SUFFIX}"))
-    names = [json.loads(line) for line in open(path, encoding="ascii")]
+    (path,) = log_dir.glob(f"*{layout.NAMES_SUFFIX}")
+    names = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
     class_name, place = names[named.a].split("\0")
-    line = open(__file__, encoding="utf-8").read().splitlines().index("        def __iter__(self):") + 1
+    line = pathlib.Path(__file__).read_text(encoding="utf-8").splitlines().index("        def __iter__(self):") + 1
     assert (class_name, place) == ("Lazy", f"{__file__}:{line}")
 
 
