@@ -48,6 +48,7 @@ def find_batch_costs(trace: Trace, steady: Steady) -> BatchCosts | None:
         pipe_bytes=float(packing.value.mean()) if packing else None,
         idle_share=_idle_share(trace, lanes, bounds),
         unpacking=longest_spans(trace, lane, _of_batches(spans_of(trace, lane, State.DESERIALISE), batches)),
+        keep_s=_keep_s(trace, lanes, batches),
     )
 
 
@@ -61,6 +62,18 @@ def _mean_s(spans: SpanColumns, batches: Int64Array) -> float:
 
 def _covered_ns(spans: SpanColumns, bounds: list[tuple[int, int]]) -> list[int]:
     return [covered_ns(spans.start_ns, spans.end_ns, low, high) for low, high in bounds]
+
+
+def _keep_s(trace: Trace, lanes: list[str], batches: Int64Array) -> float | None:
+    """Returns the mean seconds from the end of a batch's fetch or collate to the begin of its SEND."""
+    made, sends = (_of_batches(spans_of_lanes(trace, lanes, *states), batches) for states in ((State.FETCH, State.COLLATE), (State.SEND,)))
+    ids = np.unique(made.batch)
+    sends = sends.pick(np.isin(sends.batch, ids))
+    if not sends:
+        return None
+    end_ns = np.zeros(len(ids), np.int64)
+    np.maximum.at(end_ns, np.searchsorted(ids, made.batch), made.end_ns)
+    return float(np.maximum(0, sends.start_ns - end_ns[np.searchsorted(ids, sends.batch)]).mean()) * NS
 
 
 def _idle_share(trace: Trace, lanes: list[str], bounds: list[tuple[int, int]]) -> float | None:

@@ -92,6 +92,7 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
             probes=[trial for trial in counted if trial.purpose is PROBE and trial.status == "ok"],
             remedies=remedies,
             environment=environment,
+            loader_class=run.target.type_name if run.target.kind != "dataset" else None,
             remade_at=_remade_at(run),
         )
     )
@@ -130,6 +131,7 @@ def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedT
                 run.environment.get("free_threaded"),
                 usable_cpus=run.environment.get("usable_cpus"),
                 environment=run.environment,
+                loader_class=result.loader.class_name,
                 recorded=RecordedLoader(result.loader, _sweep_command(run.request) if result is trained else None),
             )
         )

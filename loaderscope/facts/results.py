@@ -470,6 +470,7 @@ class BatchCosts:
         pipe_bytes: of such a message; tensors are not in it, but in shared memory.
         idle_share: of the time of the workers, in which they wait for indices.
         unpacking: the longest spans of `unpack_s`.
+        keep_s: seconds from the end of its making until the worker hands it on: torch does nothing then, torchdata takes a snapshot.
     """
 
     fetch_s: Seconds
@@ -480,6 +481,7 @@ class BatchCosts:
     pipe_bytes: Annotated[float, Range(0.0)] | None = None
     idle_share: Share | None = None
     unpacking: list[LaneSpan] = dataclasses.field(default_factory=list)
+    keep_s: Seconds | None = None
 
 
 @dataclasses.dataclass(frozen=True)

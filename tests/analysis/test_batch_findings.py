@@ -155,3 +155,24 @@ def test_workers_that_wait_or_were_measured_get_no_forecast():
     assert measured["more-workers-than-cores"].change == "num_workers=2"
     assert measured["more-workers-than-cores"].gain_s.value == pytest.approx(10.0, rel=0.01)
     assert "too-many-workers" not in find(computing(0, 0, 0.02), computing(1, 2, 0.011), current=config_of(2))
+
+
+def stateful(keep_s, receive_s=0.018, loader_class="StatefulDataLoader"):
+    trial = row(0, 2, 0.02, BatchCosts(0.02, 0.0, 0.0001, receive_s, 0.0001, 600.0, 0.0, [], keep_s))
+    training = Training(10)
+    context = Context([trial], combine([trial], training), None, trial.config, None, training, usable_cpus=2, loader_class=loader_class)
+    return {finding.code: finding for finding in find_all(context)}
+
+
+def test_snapshots_at_each_step_are_told_by_what_they_cost():
+    finding = stateful(0.02)["states-saved"]
+    assert (finding.severity, finding.change) == ("warning", "snapshot_every_n_steps=100")
+    assert finding.evidence["snapshot_share"] == 0.5
+    assert finding.gain_s.value == pytest.approx(10_000 * 0.01)  # two workers take them at the same time
+    assert stateful(0.02, receive_s=0.0001)["states-saved"].severity == "info"  # main hardly waits for workers
+    assert "states-saved" not in stateful(0.001)
+    assert "states-saved" not in stateful(0.02, loader_class="DataLoader")
+
+
+def test_the_time_between_a_batch_and_its_sending_is_measured():
+    assert measure(100, num_workers=2, step_ns=None).batch_costs.keep_s == 0.0

@@ -19,6 +19,7 @@ from loaderscope.analysis.findings import (
     sampler_bound,
     small_batches,
     startup_causes,
+    states_saved,
     threads,
     transfer_bound,
     trial_failures,
@@ -49,6 +50,7 @@ _KINDS = (
     transfer_bound,
     loader_remade,
     small_batches,
+    states_saved,
     prefetch,
 )
 SEVERITIES = ("error", "warning", "info")

@@ -101,8 +101,7 @@ def _about_source(context: Context) -> Finding | None:
     kept_s = mean(seconds)
     gain_s = gain_per_batch(context, setting, setting.first_batch_s - kept_s)
     after_s = training_seconds(context, setting)
-    is_known = gain_s is not None and after_s is not None
-    share = gain_s.value / (gain_s.value + after_s) if is_known and gain_s is not None and after_s is not None else None
+    share = None if gain_s is None or after_s is None else gain_s.value / (gain_s.value + after_s)
     saves = "" if share is None else f" That is {share_text(share)} of the training."
     return Finding(
         code=CODE,

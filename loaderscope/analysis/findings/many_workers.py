@@ -82,7 +82,7 @@ def _unmeasured(context: Context, cpus: int) -> list[Finding]:
     worker_bytes, start_s = _worker_bytes(context), _start_seconds(context)
     saved_s = None if start_s is None or current.persistent_workers else extra * start_s * _epochs(context, within)
     extra_bytes = None if worker_bytes is None else extra * worker_bytes
-    is_slower = bool(saved_s and within.train_s) and saved_s >= NOTABLE_SHARE * (saved_s + within.train_s)
+    is_slower = saved_s is not None and saved_s >= NOTABLE_SHARE * (saved_s + (within.train_s or 0.0))
     costs = [
         *([f"{duration_text(extra * start_s)} to start them before each epoch"] if start_s is not None else []),
         *([f"{bytes_text(extra_bytes)} of memory"] if extra_bytes is not None else []),
