@@ -52,8 +52,8 @@ def _about(context: Context, setting: SettingResult, share: float) -> Finding:
         severity=severity_of(context, setting, gain_s, 0.0),
         trials=setting.trials,
         message=(
-            f"With {context.name_of(setting.config)} the workers take a snapshot of their state with each batch. It takes "
-            f"{duration_text(keep_s)}, {share_text(share)} of a worker's time. {STATEFUL_CLASS} does so by default (snapshot_every_n_steps=1)."
+            f"With {context.name_of(setting.config)} the workers take a snapshot of their state with each batch: {duration_text(keep_s)}, "
+            f"{share_text(share)} of a worker's time. {STATEFUL_CLASS} does so by default (snapshot_every_n_steps=1)."
         ),
         evidence={"snapshot_s": keep_s, "snapshot_share": round(share, 4), "least_share": MIN_SHARE},
         advice=f"{CHANGE}{context.at_place} takes one now and then; a resumed training reads the batches since then again, and skips them.",
