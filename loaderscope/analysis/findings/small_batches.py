@@ -22,6 +22,8 @@ MIN_WAIT_SHARE = 0.5
 """With less the consumer takes most of the time."""
 LARGER = 8
 """The size that is advised, as a multiple."""
+FEWEST_BATCHES = 10 * LARGER
+"""With fewer in an epoch there is nothing left to compare after that."""
 
 
 def find(context: Context) -> list[Finding]:
@@ -55,7 +57,7 @@ def _share_of_trial(context: Context, setting: SettingResult, trial: TrialResult
 def _about(context: Context, setting: SettingResult, share: float) -> Finding:
     trials = context.trials_of(setting)
     batch_s = mean([seconds for trial in trials if (seconds := batch_seconds_of(trial)) is not None])
-    size = setting.config.batch_size
+    size = setting.config.batch_size if all((trial.epoch_batches or 0) >= FEWEST_BATCHES for trial in trials) else None
     change = "" if size is None else f"batch_size={LARGER * size}"
     return Finding(
         code=CODE,
