@@ -144,7 +144,7 @@ def test_more_workers_than_cores_are_forecast_for_a_setting_that_was_not_measure
     assert (finding.trials, finding.severity, finding.change) == ([2], "warning", "num_workers=2")
     assert finding.gain_s.value == pytest.approx(62 * 0.02 * 10)
     assert finding.evidence["num_workers"] == 64
-    assert "GiB" in finding.message
+    assert "3.3 GB" in finding.message
 
 
 def test_workers_that_wait_or_were_measured_get_no_forecast():

@@ -59,7 +59,8 @@ def test_iterators_that_cost_little_are_no_finding():
 
 
 def test_trials_in_the_training_tell_it_by_the_loaders_own_length():
-    row = dataclasses.replace(training_row([1] * 7), loader_batches=313, epoch_batches=1, epoch_s=Estimate(0.25))
+    epochs = [EpochTimes(0.2, None, 0.0, 1, 0.25)] * 7
+    row = dataclasses.replace(training_row([1]), epochs=epochs, loader_batches=313, epoch_batches=1, epoch_s=Estimate(0.25))
     finding = find(row, consumer=Consumer("training"), usable_cpus=2)["loader-remade"]
     assert finding.gain_s is not None and finding.evidence["length"] == 313
     assert "loader-remade" not in find(dataclasses.replace(row, loader_batches=1), consumer=Consumer("training"))
