@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BATCH_STATES = {
     State.WAIT, State.DESERIALISE, State.TRANSFER, State.STEP, State.INDEX_WAIT, State.FETCH, State.COLLATE,
-    State.SEND, State.SERIALISE, State.TRANSMIT, State.PIN, State.DEVICE_STEP, State.DEVICE_TRANSFER,
+    State.SEND, State.SERIALISE, State.TRANSMIT, State.PIN, State.DEVICE_STEP, State.DEVICE_TRANSFER, State.SAMPLER,
 }  # fmt: skip
 END_B_STATES = {
     State.FETCH, State.SERIALISE, State.TRANSMIT, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH, State.PIN,
@@ -80,6 +80,8 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
                 if state in layout.EPOCH_STATES and number >= 0:
                     batch = batch_id(size, number)
                 value = size if state in END_B_STATES else begin.a if state in BEGIN_A_STATES else 0
+                if state == State.SAMPLER_CLASS:
+                    value = names.setdefault(process.names[record.a], len(names))
                 used[lane.key] = lane
                 depth = lane_table.depth_of(State(state), lane.key == "main")
                 spans.setdefault((lane.key, depth), []).append((begin.time_ns, end_ns, state, batch, value))

@@ -135,6 +135,8 @@ class Scenario:
     sample_events: bool = False
     fetch_cpu_share: float = 0.5  # thread CPU time of a fetch over its wall time
     pause_ns: int = 3 * MS  # between two epochs
+    sampler_ns: int = 0  # of the sampler for a batch, in main; 0: too short to be recorded
+    sampler_start_ns: int = 0  # more for the first batch of an epoch
 
     def fetch_of(self, batch: int) -> int:
         return self.fetch_ns(batch) if callable(self.fetch_ns) else self.fetch_ns
@@ -301,7 +303,7 @@ class _Epoch:
             for worker in range(scenario.num_workers):
                 now = self._start_worker(worker, now)
         for _ in range(scenario.num_workers * scenario.prefetch_factor):
-            self._ask(now)
+            now = self._ask(now)
         main.end(now, State.ITERATOR, self.epoch)
         for count in range(scenario.batches):
             now = self._next(count, now)
@@ -340,14 +342,27 @@ class _Epoch:
         self.workers.append(_Worker(scenario, process, now + scenario.startup_ns))
         return now + scenario.start_ns
 
-    def _ask(self, now: int) -> None:
+    def _draw(self, batch: int, now: int) -> int:
+        """The sampler's work for a batch; returns when it has ended."""
+        scenario, main = self.scenario, self.main
+        taken_ns = scenario.sampler_ns + (0 if batch else scenario.sampler_start_ns)
+        if taken_ns:
+            main.complete(now, taken_ns, State.SAMPLER, batch)
+            if not main.names:
+                main.names.append(layout.sampler_name("Neighbours", "/a/train.py:7"))
+                main.complete(now, 0, State.SAMPLER_CLASS, 0)
+        return now + taken_ns
+
+    def _ask(self, now: int) -> int:
         if self.asked == self.scenario.batches:
-            return
+            return now
         batch, worker = self.asked, self.asked % self.scenario.num_workers
         self.asked += 1
+        now = self._draw(batch, now)
         self.main.instant(now, State.INDEX_PUT, batch, worker)
         sent = self.workers[worker].serve(self.epoch, batch, now)
         self.messages.append((sent, sent, batch))
+        return now
 
     def _pop_message(self) -> tuple[int, int, int]:
         """The next message that reaches main: when it is there, when it was sent, its batch."""
@@ -365,9 +380,10 @@ class _Epoch:
         if scenario.num_workers:
             batch, now = self._receive(count, now)
             sent, arrived = self.arrived.pop(batch)
-            self._ask(now)
+            now = self._ask(now)
         else:
             batch, sent, arrived = count, None, None
+            now = self._draw(batch, now)
             now = _fetch_and_collate(scenario, main, batch, now)
         main.end(now, State.WAIT, batch, self.asked - count - 1 if scenario.num_workers else 0)
         in_hand = now

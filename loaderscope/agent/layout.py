@@ -92,6 +92,9 @@ class State(enum.IntEnum):
     OPTIMIZER_STEP = 15  # instant: an optimizer of torch has updated its parameters, in a recorded training
     # complete: main was seen in one line of the user's code, in a long step or outside loaders; a=index into the log's names
     MAIN_LINE = 16  # ("/home/me/train.py:87 in main"), b=from the first sample there to the last
+    # complete: the sampler works, inside ITERATOR or WAIT; a=batch whose indices it draws, -1: its iter(). Very short ones are left out.
+    SAMPLER = 17
+    SAMPLER_CLASS = 18  # complete, after the first SAMPLER of a log, without duration: a=index into the log's names (`sampler_name`)
 
     # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
     CREATE = 20  # complete: process creation until the child's first Python statement
@@ -144,7 +147,7 @@ SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
 """COMPLETE records of these hold `batch_and_bytes` in `a`, because `b` is their duration."""
 BATCH_BITS = 32
 
-NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS, State.MAIN_LINE)
+NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS, State.MAIN_LINE, State.SAMPLER_CLASS)
 """COMPLETE records of these hold the number of a name in `a`."""
 
 
@@ -212,6 +215,16 @@ def warning_name(kind: str, place: str, text: str) -> str:
         text: the text of the warning, or REST.
     """
     return "\0".join((kind.replace("\0", " "), place.replace("\0", " "), text))
+
+
+def sampler_name(class_name: str, place: str) -> str:
+    """The name of a SAMPLER_CLASS record.
+
+    Args:
+        class_name: of the sampler or batch sampler.
+        place: "file:line" of its `__iter__`; empty where it is no code of the user's.
+    """
+    return "\0".join((class_name, place))
 
 
 STACKS_SUFFIX = ".stacks"

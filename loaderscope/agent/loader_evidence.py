@@ -8,7 +8,17 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from .error_sentences import is_user_file
 from .framework_loops import framework_loop
-from .loader_use import LOOPS, TAKES_FEW_BATCHES, TAKES_ONE_BATCH, TRAINS, has_backward, returns_value, use_of_loader
+from .loader_use import (
+    LOOPS,
+    REMADE_CLAUSE,
+    TAKES_FEW_BATCHES,
+    TAKES_ONE_BATCH,
+    TRAINS,
+    has_backward,
+    remakes_iterator,
+    returns_value,
+    use_of_loader,
+)
 
 TRAINING = "training"
 EVALUATION = "evaluation"
@@ -57,9 +67,13 @@ def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
     framework = framework_loop(frames)
     gradients = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
     use, file = _use(frames) if framework is None else (None, "")
+    is_remade = framework is None and _is_remade(frames)
+    if is_remade and use == TAKES_ONE_BATCH:
+        use = LOOPS  # it takes one batch after another
     shuffled = shuffles(loader)
     clauses = {True: ["it shuffles"], False: ["it does not shuffle"], None: []}[shuffled]
     clauses += [] if gradients else ["gradients are off where it is iterated"]
+    clauses += [REMADE_CLAUSE] if is_remade else []
     clauses += [] if use not in _CLAUSES else [_CLAUSES[use]]
     if framework is not None:
         clauses.append("%s iterates it" % framework.words)
@@ -112,6 +126,11 @@ def _use(frames: Sequence[FrameType]) -> Tuple[Optional[str], str]:
         if use in _CLAUSES or not passes_on:
             return use, frame.f_code.co_filename
     return None, ""
+
+
+def _is_remade(frames: Sequence[FrameType]) -> bool:
+    frame = iterating_frame(frames)
+    return frame is not None and remakes_iterator(frame)
 
 
 def _is_ours_or_torchs(frame: FrameType) -> bool:

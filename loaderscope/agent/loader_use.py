@@ -14,6 +14,9 @@ TAKES_FEW_BATCHES = "takes few batches"
 LOOPS = "loops"
 """Uses of a loader: a loop over it trains, ends within its first batch, ends after a small number of batches, or does none of these."""
 
+REMADE_CLAUSE = "next(iter()) in a loop iterates it anew for each batch"
+"""Evidence about a loader, in a clause whose subject is the loader."""
+
 _MOST_FEW = 10
 """A loop that ends after at most this many batches only looks at them."""
 
@@ -65,6 +68,17 @@ def use_of_loader(frame: FrameType, passes_on: bool) -> Optional[str]:
         return None
     region = loop.body if loop is not None else _scope_body(scope)
     return TRAINS if _trains(region, tree) else None
+
+
+def remakes_iterator(frame: FrameType) -> bool:
+    """Whether a frame executes `next(iter(loader))` again and again: in a loop of its function that is not over after a few rounds."""
+    tree = _tree(frame.f_code.co_filename)
+    path = [] if tree is None else _statements_at(tree, frame.f_lineno)
+    if not path or not _takes_next_of_iter(_own_expressions(path[-1])):
+        return False
+    functions = [number for number, node in enumerate(path) if isinstance(node, _SCOPES)]
+    loops = [node for node in path[functions[-1] + 1 if functions else 0 :] if isinstance(node, _LOOPS) and node is not path[-1]]
+    return bool(loops) and not _is_small_range(loops[-1])
 
 
 def trains(file: str, first_line: int) -> bool:
@@ -199,6 +213,12 @@ def _ends_at_small_count(statement: ast.AST) -> bool:
         and any(map(_is_small_number, statement.test.comparators))
         and any(isinstance(part, (ast.Break, ast.Return)) for part in statement.body)
     )
+
+
+def _is_small_range(loop: ast.stmt) -> bool:
+    """Whether a loop is like `for number in range(3)`."""
+    call = getattr(loop, "iter", None)
+    return isinstance(call, ast.Call) and _called_name(call) == "range" and all(map(_is_small_number, call.args))
 
 
 def _is_small_number(node: ast.AST) -> bool:

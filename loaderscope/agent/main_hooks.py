@@ -7,7 +7,7 @@ import time
 import weakref
 from typing import Any, Callable
 
-from . import made_loaders, recorder, unsent, worker_hooks
+from . import made_loaders, recorder, sampler_hooks, unsent, worker_hooks
 from . import torch_internals as internals
 from .fetch_hooks import thread_time_ns
 from .layout import PIN_THREAD, THREAD_CPU_UNKNOWN, State, batch_and_bytes
@@ -59,6 +59,7 @@ def _is_of_other_loader(iterator: Any) -> bool:
 
 def install(patches: Patches) -> None:
     """Hooks torch's iterators and its pin thread; torch.utils.data must be imported."""
+    sampler_hooks.install(patches)
     for point, make_wrapper in (
         (internals.NEXT, _wrap_next),
         (internals.SINGLE_INIT, _wrap_init),
@@ -114,11 +115,14 @@ def _wrap_init(original: Function) -> Function:
                 activity.in_users_code = False
             return
         with _iterator_span(self):
+            start_ns = time.perf_counter_ns()
             try:
                 original(self, *args, **kwargs)
             except BaseException as error:
                 hide_frame(error)
                 raise
+            if args:
+                sampler_hooks.record_init(self, args[0], start_ns)
 
     return __init__
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 LOADER_MODULE = "torch.utils.data.dataloader"
 STATEFUL_MODULE = "torchdata.stateful_dataloader.stateful_dataloader"
@@ -60,6 +60,10 @@ PUT_INDEX = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._try_put_in
 SHUTDOWN = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._shutdown_workers", ("_shutdown",), "the shutdown of workers")
 PIN_LOOP = HookPoint(_UTILS + "pin_memory", "_pin_memory_loop", ("in_queue", "out_queue"), "pinning")
 WORKER_LOOP = HookPoint(_UTILS + "worker", "_worker_loop", ("index_queue", "data_queue", "done_event", "fetch"), "the phases of a worker")
+
+BASE_RESET = HookPoint(LOADER_MODULE, "_BaseDataLoaderIter._reset", ("_index_sampler", "_sampler_iter"))
+NEXT_INDEX = HookPoint(LOADER_MODULE, "_BaseDataLoaderIter._next_index", ("_sampler_iter",))
+"""Functions that call the sampler. They are only timed, which their names allow in any version, so their sources need no check."""
 
 HOOK_POINTS = (
     CREATE_FETCHER, MAP_FETCH, ITERABLE_FETCH, NEXT, SINGLE_INIT, MULTI_INIT, MULTI_RESET, GET_DATA, NEXT_DATA,
@@ -270,6 +274,33 @@ INIT_FUNCTION = "init_fn"
 def is_end_of_iterable(data: Any) -> bool:
     """Whether a worker's message says that its part of an iterable dataset is exhausted."""
     return type(data).__name__ == "_IterableDatasetStopIteration"
+
+
+def drawn_batch(iterator: Any) -> int:
+    """The number of the batch whose indices an iterator draws now."""
+    return int(getattr(iterator, "_send_idx", iterator._num_yielded))
+
+
+def samplers_of(iterator: Any) -> Iterator[Any]:
+    """What gives an iterator its indices: the outermost first, then the samplers that it takes them from."""
+    sampler = getattr(iterator, "_index_sampler", None)
+    for _ in range(_DEEPEST_SAMPLER):
+        if sampler is None:
+            return
+        yield sampler
+        own = getattr(sampler, "__dict__", {})
+        sampler = next((own[name] for name in ("_inner", "batch_sampler", "sampler") if own.get(name) is not None), None)
+
+
+_DEEPEST_SAMPLER = 5
+
+
+def starts_sampler_only(iterator: Any, loader: Any) -> bool:
+    """Whether nothing else takes long in the constructor of an iterator than the sampler's iter().
+
+    Others start workers, call the iter() of an iterable dataset, restore a state, or look for an accelerator.
+    """
+    return type(iterator).__name__ == "_SingleProcessDataLoaderIter" and not loader.pin_memory and loader._dataset_kind == 0
 
 
 def delivered_batch(iterator: Any, last_arrived: int) -> int:

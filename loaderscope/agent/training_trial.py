@@ -327,6 +327,7 @@ class TrainingTrial:
             full_batches=full_batches,
             whole_epochs=[epoch.is_whole for epoch in epochs],
             waits_in_main=recording.was_in_main_thread,
+            loader_batches=self._full_batches,
             notes=notes,
         )
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}

@@ -13,14 +13,16 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.batch_contents import batch_contents
+from loaderscope.analysis.batch_costs import find_batch_costs
 from loaderscope.analysis.disturbance import disturbance_note, disturbed_share, find_disturbance, taken_text, without_interval
 from loaderscope.analysis.energy import energy_per_1000_samples_j
-from loaderscope.analysis.epochs import EpochRun, clock_error_s, read_epochs
+from loaderscope.analysis.epochs import MAIN, EpochRun, clock_error_s, read_epochs
 from loaderscope.analysis.evidence import find_evidence
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
 from loaderscope.analysis.memory_peaks import find_memory, series
 from loaderscope.analysis.newest_part import newest_part, of_whole_training
+from loaderscope.analysis.sampler_work import find_sampler_work, longest_spans
 from loaderscope.analysis.shares import DeviceShares, accelerator_share, find_shares
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.startup.first_batch import find_startup
@@ -215,6 +217,10 @@ def analyse(
         perfect_loader=planned.perfect_loader,
         probe=planned.probe,
         remedy=planned.remedy,
+        sampler=find_sampler_work(trace, epochs, steady),
+        batch_costs=find_batch_costs(trace, steady),
+        loader_batches=outcome.loader_batches if outcome else None,
+        iterators=longest_spans(trace, MAIN, spans_of(trace, MAIN, State.ITERATOR)),
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)

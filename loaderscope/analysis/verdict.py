@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from loaderscope.agent.loader_use import REMADE_CLAUSE
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.ceiling import ceiling_sentence, find_ceiling, perfect_rows
 from loaderscope.analysis.combine_repeats import combine
@@ -93,6 +94,8 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
             probes=[trial for trial in counted if trial.purpose is PROBE and trial.status == "ok"],
             remedies=remedies,
             environment=environment,
+            loader_class=run.target.type_name if run.target.kind != "dataset" else None,
+            remade_at=_remade_at(run),
         )
     )
     if experiment is not None and experiment.costs:
@@ -113,6 +116,12 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
         tuple(remedies),
         tuple(tried),
     )
+
+
+def _remade_at(run: Run) -> str | None:
+    """Returns where the script iterates the captured loader anew for each batch, as its source shows; None if it does not show that."""
+    loader = run.target.captured.chosen if run.target.captured is not None else None
+    return loader.iterated if loader is not None and REMADE_CLAUSE in loader.evidence else None
 
 
 def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedTraining) -> Verdict:
@@ -137,6 +146,7 @@ def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedT
                 run.environment.get("free_threaded"),
                 usable_cpus=run.environment.get("usable_cpus"),
                 environment=run.environment,
+                loader_class=result.loader.class_name,
                 recorded=RecordedLoader(result.loader, _sweep_command(run.request) if result is trained else None),
             )
         )

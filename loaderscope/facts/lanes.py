@@ -125,6 +125,7 @@ class LegendEntry:
 
 FETCH = LegendEntry("fetch", "fetch", "the dataset reads and transforms the samples of a batch")
 COLLATE = LegendEntry("collate", "collate", "samples are put together into a batch")
+SAMPLER = LegendEntry("ready", "sampler", "main draws the indices of a batch: workers cannot take that from it")
 SEND = LegendEntry("send", "send / receive", "the batch goes to the main process")
 STEP = LegendEntry("step", "step", "the consumer works")
 GPU_STEP = LegendEntry("step", "step / GPU", "the consumer, or the GPU, works")
@@ -140,7 +141,9 @@ OWN = LegendEntry(phase_of("own").group.role, phase_of("own").title, phase_of("o
 OPTIMIZER_STEP = LegendEntry("text", "optimizer step", "an optimizer has updated the parameters of a model: a short line on main")
 """Of moments on main's lane; not of a state, so it is not in `LEGEND`."""
 
-LEGEND: tuple[LegendEntry, ...] = (FETCH, COLLATE, SEND, STEP, GPU_STEP, TRANSFER, PINNING, ISSUING, WAITING, IN_HAND, HELD_UP, START, OWN)
+LEGEND: tuple[LegendEntry, ...] = (
+    FETCH, COLLATE, SAMPLER, SEND, STEP, GPU_STEP, TRANSFER, PINNING, ISSUING, WAITING, IN_HAND, HELD_UP, START, OWN,
+)  # fmt: skip
 """In the order of a legend."""
 
 
@@ -186,6 +189,7 @@ STATES: tuple[StateFact, ...] = (
     _start_phase(State.PICKLE, "pickle", "startup_light", 2),
     _in_legend_colour(State.WAIT, "wait", WAITING),
     _in_legend_colour(State.DESERIALISE, "deserialise", SEND, 1),
+    _in_legend_colour(State.SAMPLER, "sampler", SAMPLER, 1),
     _in_legend_colour(State.TRANSFER, "transfer", TRANSFER),
     _in_legend_colour(State.STEP, "step", STEP),
     _start_phase(State.SHUTDOWN, "shutdown", "startup_dark", 1),
@@ -213,7 +217,7 @@ STATES: tuple[StateFact, ...] = (
 )
 """In stacking order. States that are missing here are not drawn: EPOCH spans everything, INDEX_WAIT is the gap in a worker's lane,
 RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND, DEVICE_WAIT is most of a TRANSFER that blocks, MAIN_LINE lies
-beside steps and gaps."""
+beside steps and gaps, SAMPLER_CLASS only has a name."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -424,6 +424,67 @@ class Signs:
 
 
 @dataclasses.dataclass(frozen=True)
+class LaneSpan:
+    """A span on the timeline of a trial; `start_s` is on its time axis."""
+
+    lane: Name
+    start_s: float
+    seconds: Seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerWork:
+    """What the sampler or batch sampler does in the main process.
+
+    Attributes:
+        class_name: of the sampler; None if unknown.
+        place: "file:line" of its `__iter__`; None where that is no code of the user's.
+        share: of the steady state; None without one.
+        batch_s: seconds for a batch of the steady state, on average.
+        epoch_start_s: seconds by which its iter() and the first batch of an epoch take longer than another batch, on average.
+        first_batch_s: seconds of its work from an epoch's iter() to the first batch, on average.
+        total_s: seconds of its work in the whole trial.
+        spans: the longest.
+    """
+
+    class_name: str | None
+    place: str | None
+    share: Share | None
+    batch_s: Seconds | None
+    epoch_start_s: Seconds
+    first_batch_s: Seconds
+    total_s: Seconds
+    spans: list[LaneSpan] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchCosts:
+    """What a batch of the steady state costs on its way, on average.
+
+    Attributes:
+        fetch_s: seconds of fetch and collate, in the process that makes the batch.
+        collate_s: the part of it in collate.
+        serialise_s: seconds in which a worker makes bytes of it, and moves its tensors into shared memory; None without workers.
+        receive_s: seconds in which main waits for a message of a worker.
+        unpack_s: seconds in which main makes a batch of such a message.
+        pipe_bytes: of such a message; tensors are not in it, but in shared memory.
+        idle_share: of the time of the workers, in which they wait for indices.
+        unpacking: the longest spans of `unpack_s`.
+        keep_s: seconds from the end of its making until the worker hands it on: torch does nothing then, torchdata takes a snapshot.
+    """
+
+    fetch_s: Seconds
+    collate_s: Seconds
+    serialise_s: Seconds | None = None
+    receive_s: Seconds | None = None
+    unpack_s: Seconds | None = None
+    pipe_bytes: Annotated[float, Range(0.0)] | None = None
+    idle_share: Share | None = None
+    unpacking: list[LaneSpan] = dataclasses.field(default_factory=list)
+    keep_s: Seconds | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class OperatorCost:
     """An operator of torch in the exact window: calls, and its own time on the CPU and in kernels on the device."""
 
@@ -561,6 +622,10 @@ class TrialResult:
     perfect_loader: bool = False  # its batches came from memory: its rate is the ceiling of any loader
     probe: bool = False  # it looked closer, so its figures are not those of its setting
     remedy: Remedy | None = None  # that it tests
+    sampler: SamplerWork | None = None  # None if its work is too short to be recorded
+    batch_costs: BatchCosts | None = None
+    loader_batches: Count | None = None  # that the loader would give in an epoch which the script's own loop may leave early
+    iterators: list[LaneSpan] = dataclasses.field(default_factory=list)  # the longest makings of iterators
 
     @property
     def purpose(self) -> Purpose:

@@ -22,8 +22,11 @@ OWN_DEPTH = -2
 LINE_DEPTH = -3
 """Depth of the sums for lines of the script, whose starts mean nothing."""
 
-MAIN_LINE_DEPTH = LOWEST_DEPTH = -4
+MAIN_LINE_DEPTH = -4
 """Depth of the lines in which main was seen; they overlap steps and what lies outside loaders."""
+
+SAMPLER_CLASS_DEPTH = LOWEST_DEPTH = -5
+"""Depth of the names of samplers, which last no time."""
 
 IMPORT_DEPTH = 1
 """Depth of the outermost IMPORT. An import inside an import lies one level deeper."""
@@ -36,6 +39,7 @@ DEPTHS: dict[State, int] = {
     State.SERVER_START: 2,
     State.DEVICE_WAIT: 1,  # inside TRANSFER
     **dict.fromkeys(DEVICE_PERIODS.values(), 1),
+    State.SAMPLER: 1,  # inside ITERATOR or WAIT
     # inside WAIT
     State.RECEIVE: 1,
     State.DESERIALISE: 1,
@@ -47,6 +51,7 @@ DEPTHS: dict[State, int] = {
     State.LINE: LINE_DEPTH,
     State.LINE_IMPORTS: LINE_DEPTH,
     State.MAIN_LINE: MAIN_LINE_DEPTH,
+    State.SAMPLER_CLASS: SAMPLER_CLASS_DEPTH,
 }
 """Depths of the states that are not always outermost."""
 

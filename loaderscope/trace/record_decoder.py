@@ -29,6 +29,7 @@ _BATCH_STATES = (
     State.PIN,
     *EPOCH_STATES,
     State.DEVICE_WAIT,
+    State.SAMPLER,
 )
 _BATCH_AT_BEGIN = tuple(state for state in _BATCH_STATES if state not in (State.WAIT, State.INDEX_WAIT, State.DESERIALISE))
 _VALUE_AT_END = (

@@ -1,5 +1,7 @@
 """When a slow fetch is a finding about the dataset, and when it may be chance."""
 
+import dataclasses
+
 import pytest
 import synthetic
 from rows import config_of, made_up, measure_trace
@@ -9,7 +11,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
 from loaderscope.facts.lanes import RUN_DELAY_SERIES
-from loaderscope.facts.results import Disturbance, LateBatch, Signs
+from loaderscope.facts.results import BatchCosts, Disturbance, LateBatch, Remedy, Signs
 from loaderscope.trace.model import SeriesInfo
 
 
@@ -94,3 +96,43 @@ def test_the_row_of_a_trial_has_what_the_slow_fetch_computed_and_how_long_it_wai
     (found,) = measure_trace(trace, config_of(2), 100).signs.late_batches
     assert found.fetch_cpu_s == pytest.approx(0.075)
     assert 0.03 <= found.run_delay_s <= 0.05
+
+
+def with_gain(idle_share, held_up=0.4, environment=None, **fields):
+    """The finding about two slow samples of 0.3 s, before which main waits."""
+    waits = [dataclasses.replace(late(7, 3, cpu_s=0.29), start_s=2.0, held_up=3), dataclasses.replace(late(9, 8, cpu_s=0.29), start_s=5.0)]
+    row = trial(0, *waits, held_up=held_up, batch_costs=BatchCosts(0.005, 0.0, idle_share=idle_share), **fields)
+    found = find_all(
+        Context([row], combine([row], Training(10)), None, None, None, Training(10), environment=environment or {"torch": "2.13.0+cpu"})
+    )
+    return next(finding for finding in found if finding.code == "slow-sample")
+
+
+def test_without_order_main_gains_the_waits_but_no_more_than_workers_idle():
+    assert with_gain(idle_share=0.9).gain_s.value == pytest.approx(0.4 * 320)  # 10 epochs of 32 s
+    assert with_gain(idle_share=0.2).gain_s.value == pytest.approx(0.2 * 320)
+    assert with_gain(idle_share=0.2).severity == "warning"
+    assert with_gain(idle_share=0.01).severity == "info"
+
+
+def test_slow_samples_and_the_batches_behind_them_are_named_and_placed():
+    finding = with_gain(idle_share=0.9)
+    assert finding.evidence["samples"] == [7, 9]
+    assert "3 later batches" in finding.message
+    assert [(place.lane, place.start_s, place.seconds) for place in finding.places] == [("main", 2.0, 0.3), ("main", 5.0, 0.3)]
+
+
+def test_no_order_can_be_tried_where_torch_and_setting_have_it():
+    finding = with_gain(idle_share=0.9)
+    assert (finding.remedy.code, finding.remedy.change, finding.config.in_order) == ("slow-sample", "in_order=False", False)
+    assert with_gain(idle_share=0.9, environment={"torch": "2.5.1"}).remedy is None
+    assert with_gain(idle_share=0.9, workers=1).remedy is None
+
+
+def test_a_tried_remedy_tells_the_gain_itself():
+    waits = [late(7, 3, cpu_s=0.29), late(9, 8, cpu_s=0.29)]
+    row = trial(0, *waits)
+    tried = made_up(1, config_of(2, in_order=False), 1600, remedy=Remedy("slow-sample", "in_order=False"))
+    context = Context([row], combine([row], Training(10)), None, None, None, Training(10), remedies=combine([tried], Training(10)))
+    (finding,) = [finding for finding in find_all(context) if finding.code == "slow-sample"]
+    assert finding.gain_s.value == pytest.approx(320 - 200)

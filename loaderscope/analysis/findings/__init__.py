@@ -9,13 +9,19 @@ from loaderscope.analysis.findings import (
     dropped_samples,
     head_of_line,
     input_bound,
+    loader_remade,
     main_threads,
     many_workers,
     memory_use,
     pinned_memory,
+    prefetch,
     profiled_window,
+    sampler_bound,
+    small_batches,
     startup_causes,
+    states_saved,
     threads,
+    transfer_bound,
     trial_failures,
     worker_startup,
 )
@@ -40,6 +46,12 @@ _KINDS = (
     main_threads,
     disk,
     many_workers,
+    sampler_bound,
+    transfer_bound,
+    loader_remade,
+    small_batches,
+    states_saved,
+    prefetch,
 )
 SEVERITIES = ("error", "warning", "info")
 

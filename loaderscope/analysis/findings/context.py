@@ -50,6 +50,8 @@ class Context:
         probes: successful trials that looked closer; they are not among `trials`.
         remedies: one row for each setting and remedy that was tried.
         environment: the machine and its interpreter.
+        loader_class: name of the class of the user's loader, if known.
+        remade_at: where the script iterates the loader anew for each batch, as its source shows: "file:line".
     """
 
     trials: list[TrialResult]
@@ -67,6 +69,8 @@ class Context:
     probes: list[TrialResult] = dataclasses.field(default_factory=list)
     remedies: list[SettingResult] = dataclasses.field(default_factory=list)
     environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    loader_class: str | None = None
+    remade_at: str | None = None
 
     @property
     def good(self) -> list[TrialResult]:

@@ -7,20 +7,29 @@ then, and either the same sample is so again in another epoch or trial, or sever
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.per_batch import MOST_PLACES, training_seconds
+from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.late_batches import is_slow_fetch
-from loaderscope.facts.results import Finding, LateBatch, TrialResult
-from loaderscope.facts.text import duration_text, share_text
+from loaderscope.facts.measures import NOTABLE_SHARE
+from loaderscope.facts.results import Estimate, Finding, LateBatch, Place, Remedy, SettingResult, TrialResult
+from loaderscope.facts.text import count_text, duration_text, enumerated, share_text
+
+CODE = "slow-sample"
+CHANGE = "in_order=False"
 
 MIN_SHARE = 0.10
 COMPUTED_SHARE = 0.5
 """A fetch was computing if its CPU time is at least this share of its time."""
 MIN_SLOW_SAMPLES = 3
 """So many slow samples in one trial that did not wait for a core are no chance."""
+FIRST_WITHOUT_ORDER = (2, 6)
+"""The first version of torch that has `in_order`."""
 
 
 class _SlowFetch(NamedTuple):
@@ -69,29 +78,90 @@ def find(context: Context) -> list[Finding]:
     if late.sample is not None and late.sample_s is not None:
         sample = f"; sample {late.sample} alone took {duration_text(late.sample_s)}"
     usual = f" instead of {duration_text(trial.signs.fetch_s)}" if trial.signs and trial.signs.fetch_s is not None else ""
+    behind = f", and {count_text(late.held_up, 'later batch')} lay ready" if late.held_up else ""
+    own = [fetch for fetch in proven if fetch.trial.id == trial.id]
+    samples = list(dict.fromkeys(fetch.late.sample for fetch in own if fetch.late.sample is not None))
+    others = f" The slow samples are {enumerated([str(number) for number in samples], most=5)}." if len(samples) > 1 else ""
+    gain_s = _gain(context, trial)
     return [
         Finding(
-            code="slow-sample",
-            severity="warning",
+            code=CODE,
+            severity=_severity(context, trial, gain_s),
             trials=sorted(worst),
             message=(
                 f"Slow samples hold up the line: with {context.name_of(trial.config)} the main process waits "
                 f"{share_text(_held_up_share(trial))} of the time for a late batch while later ones lie ready. "
-                f"Batch {late.batch} of epoch {late.epoch}{worker} took {duration_text(late.fetch_s)}{usual}{sample}."
+                f"Batch {late.batch} of epoch {late.epoch}{worker} took {duration_text(late.fetch_s)}{usual}{sample}{behind}.{others}"
             ),
             evidence={
                 "held_up_share": _held_up_share(trial),
+                "least_share": MIN_SHARE,
                 "batch": late.batch,
                 "epoch": late.epoch,
                 "worker": late.worker,
                 "sample": late.sample,
+                "samples": samples,
+                "held_up": late.held_up,
             },
             advice=(
-                f"in_order=False{context.at_place} (torch 2.6 and newer) hands out what is ready, if the order of batches does not matter; "
+                f"{CHANGE}{context.at_place} (torch 2.6 and newer) hands out what is ready, if the order of batches does not matter; "
                 "else make these samples cheaper."
             ),
+            gain_s=gain_s,
+            places=_places(own),
+            **_remedy(context, trial),
         )
     ]
+
+
+def _setting_of(context: Context, trial: TrialResult) -> SettingResult | None:
+    return next((setting for setting in context.settings if trial.id in setting.trials), None)
+
+
+def _gain(context: Context, trial: TrialResult) -> Estimate | None:
+    """Returns what `in_order=False` gains: as tried, else by prediction.
+
+    Then main does not wait while other batches lie ready. Nor can it gain more than the time for which workers idle, because the held up
+    batches fill the queue.
+    """
+    setting = _setting_of(context, trial)
+    if setting is None:
+        return None
+    without_order = dataclasses.replace(setting.config, in_order=False)
+    tried = [row for row in [*context.remedied(CODE), *context.settings] if row.config == without_order]
+    if tried and without_order != setting.config:
+        gain_s = context.gain_between(setting, tried[0])
+        return gain_s if gain_s is not None and gain_s.value > 0 else None
+    shares = []
+    for one in context.trials_of(setting):
+        idle_share = one.batch_costs.idle_share if one.batch_costs is not None else None
+        shares.append(min(_held_up_share(one), 1.0 if idle_share is None else idle_share))
+    return context.gain_of_share(setting, mean(shares))
+
+
+def _severity(context: Context, trial: TrialResult, gain_s: Estimate | None) -> str:
+    """Returns `info` where the order of the batches hardly costs the training anything."""
+    setting = _setting_of(context, trial)
+    train_s = training_seconds(context, setting) if setting is not None else None
+    return "info" if gain_s is not None and train_s and gain_s.value < NOTABLE_SHARE * train_s else "warning"
+
+
+def _places(fetches: Sequence[_SlowFetch]) -> list[Place]:
+    """Returns main's longest waits for these fetches."""
+    late = [(fetch.trial.id, fetch.late) for fetch in fetches if fetch.late.start_s is not None]
+    longest = sorted(late, key=lambda pair: -pair[1].wait_s)[:MOST_PLACES]
+    return [Place(number, "main", one.start_s, one.wait_s) for number, one in longest if one.start_s is not None]
+
+
+def _remedy(context: Context, trial: TrialResult) -> dict[str, Any]:
+    """Returns the fields of the finding that say what can be tried; none for a torch that has no such argument."""
+    config = trial.config
+    if config.num_workers < 2 or config.backend == "thread" or not config.in_order:
+        return {}
+    version = [int(part) for part in str(context.environment.get("torch", "")).split(".")[:2] if part.isdigit()]
+    if len(version) == 2 and tuple(version) < FIRST_WITHOUT_ORDER:
+        return {}
+    return {"change": CHANGE, "remedy": Remedy(CODE, CHANGE), "config": dataclasses.replace(config, in_order=False)}
 
 
 def _proven(fetches: Sequence[_SlowFetch]) -> list[_SlowFetch]:

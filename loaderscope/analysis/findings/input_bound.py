@@ -6,6 +6,7 @@ bottleneck from 20 % on.
 
 from __future__ import annotations
 
+from loaderscope.analysis.findings import loader_remade, sampler_bound, transfer_bound
 from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.text import enumerated, share_bounds_text, share_range_text, share_text
@@ -75,11 +76,24 @@ def _about_subject(context: Context, setting: SettingResult, code: str) -> Findi
     if code != "compute-bound":
         degree = "the input is the bottleneck" if code == "input-bound" else "the input costs some time"
         message = f"With {name} {degree}: {lost}."
-        severity = context.severity_of_wait(setting)
-        advice = _advice(context, setting) if context.recorded is None else _change_at_place(context, context.recorded, setting)
+        limit = _limit(context, setting)
+        if limit is not None:
+            advice = f"The limit is neither the dataset nor the number of workers: see {limit}."
+        else:
+            severity = context.severity_of_wait(setting)
+            advice = _advice(context, setting) if context.recorded is None else _change_at_place(context, context.recorded, setting)
     if context.recorded is not None and context.recorded.exposed_share is not None:
         message += f" The whole training waited {share_text(context.recorded.exposed_share)} of its time for this loader."
     return Finding(code, severity, setting.trials, message, _evidence(setting), advice)
+
+
+def _limit(context: Context, setting: SettingResult) -> str | None:
+    """Returns the code of the finding that names a limit which neither workers nor a cheaper dataset move; None without one."""
+    if sampler_bound.limits(context, setting):
+        return sampler_bound.CODE
+    if any(map(loader_remade.is_remade, context.trials_of(setting))):
+        return loader_remade.CODE
+    return transfer_bound.CODE if transfer_bound.load_of(context, setting) is not None else None
 
 
 def _about_others(context: Context, settings: list[SettingResult], code: str) -> Finding:

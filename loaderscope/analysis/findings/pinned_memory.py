@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.transfer_bound import has_many_tensors
 from loaderscope.analysis.intervals import mean
 from loaderscope.facts.results import Finding, SettingResult, TrialResult
-from loaderscope.facts.text import share_text
+from loaderscope.facts.text import mean_count_text, share_text
 
 MIN_STEP_SHARE = 0.10
 MIN_SLOWDOWN = 1.10
@@ -54,6 +55,9 @@ def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult
         what = "faster" if ratio > 1 else "slower"
         rates = f"Pinned memory is {what}: {name} gives {ratio:.2f} times the throughput of the same setting without pinning"
         advice = "" if ratio > 1 else "Leave pin_memory off: copying batches into pinned memory costs more than the faster transfer gains."
+        if ratio < 1 and has_many_tensors(pinned):
+            rates += f", and each of the {mean_count_text(pinned.batch_tensors)} tensors of a batch is pinned by itself"
+            advice = "Leave pin_memory off, or let collate_fn make one tensor of them: pinning costs much for each, whatever its size."
     transfers = ""
     if (
         pinned.transfer_share is not None
@@ -68,6 +72,7 @@ def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult
         "throughput_ratio": round(ratio, 4),
         "transfer_share_pinned": pinned.transfer_share,
         "transfer_share_pageable": pageable.transfer_share,
+        "batch_tensors": pinned.batch_tensors,
     }
     return Finding("pinned-memory", "info", [*pinned.trials, *pageable.trials], f"{rates}{transfers}.", evidence, advice)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.loader_remade import is_remade
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED
 from loaderscope.facts.results import Culprit, Finding, SettingResult
@@ -25,12 +26,12 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     train_s = setting.train_s if context.recorded is None else context.recorded.use.training_s
     if not config.num_workers or config.persistent_workers or first_batch_s is None or not train_s:
         return None
-    if any(trial.keeps_workers for trial in context.trials_of(setting)):
+    if context.remade_at is not None or any(trial.keeps_workers or is_remade(trial) for trial in context.trials_of(setting)):
         return None
     persistent_s = _persistent_first_batch_s(context, setting)
     end_s = setting.end_s or 0.0
     once_s = _server_start_s(context, setting)
-    first_batch_s -= once_s
+    first_batch_s -= once_s + _sampler_s(context, setting)
     epochs = mean([context.training.epochs_of(trial) for trial in context.trials_of(setting)])
     paid_s = epochs * (first_batch_s + end_s)
     saved_s = (epochs - 1) * max(0.0, first_batch_s - persistent_s + end_s)
@@ -100,6 +101,12 @@ def _server_start_s(context: Context, setting: SettingResult) -> float:
     startups = [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
     servers = [sum(phase.seconds for phase in startup.phases if phase.phase == "server_start" and phase.epoch == 0) for startup in startups]
     return mean(servers) if servers else 0.0
+
+
+def _sampler_s(context: Context, setting: SettingResult) -> float:
+    """Returns the seconds that the sampler works before the first batch: it does so in each epoch, whoever starts workers."""
+    known = [trial.sampler.first_batch_s for trial in context.trials_of(setting) if trial.sampler is not None]
+    return mean(known) if known else 0.0
 
 
 def _culprit(context: Context, setting: SettingResult) -> Culprit | None:
