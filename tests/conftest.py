@@ -35,6 +35,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-images", action="store_true", help="store the pictures that are painted now in tests/gui/images")
     parser.addoption("--renew-contracts", action="store_true", help="store the JSON keys and helps of now in tests/cli/contracts")
+    parser.addoption("--beside-load", action="store_true", help="run the pathologies beside a busy loop on each core")
 
 
 @pytest.fixture
