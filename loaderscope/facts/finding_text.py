@@ -8,6 +8,7 @@ from typing import Any
 
 from loaderscope.facts.results import Estimate, SettingResult
 from loaderscope.facts.text import (
+    MISSING,
     bytes_text,
     duration_text,
     enumerated,
@@ -33,6 +34,8 @@ _UNITS = (
 _PLAIN_UNITS = {"seconds": duration_text, "bytes": bytes_text}
 _THRESHOLD_WORDS = ("threshold", "least", "most", "min", "max")
 """Words of a name that say that its value is a threshold."""
+_NO_FIGURES = ("kind", "statuses", "compared_with")
+"""Names of evidence that the message says in words."""
 _MOST_VALUES = 4
 _LONGEST_VALUE = 60
 """Characters of a text beyond which it is a line of its own."""
@@ -42,7 +45,7 @@ def evidence_figures(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns the short figures of an evidence as pairs of name and value, thresholds named as such; unknown values are left out."""
     figures = []
     for name, value in evidence.items():
-        if value is None or _lines_of(value):
+        if value is None or name in _NO_FIGURES or _lines_of(value):
             continue
         text = _value_text(name, value)
         if text:
@@ -96,6 +99,8 @@ def _label(name: str) -> str:
 
 
 def _value_text(name: str, value: Any) -> str:
+    if value is None:
+        return MISSING
     if isinstance(value, Mapping):
         shown = [f"{key} {_value_text(name, one)}" for key, one in list(value.items())[:_MOST_VALUES] if not isinstance(one, Mapping)]
         more = f" and {len(value) - _MOST_VALUES} more" if len(value) > _MOST_VALUES else ""
@@ -106,6 +111,8 @@ def _value_text(name: str, value: Any) -> str:
         return enumerated([_value_text(name, one) for one in value], _MOST_VALUES)
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value)
     if not math.isfinite(value):
         return ""
     written = _PLAIN_UNITS.get(name) or next((write for end, write in _UNITS if name.endswith(end)), None)

@@ -39,6 +39,12 @@ def test_a_threshold_is_called_one(name):
     assert evidence_figures({"least_gain_share": 0.05}) == [("threshold gain", "5 %")]
 
 
+@pytest.mark.parametrize("value", [{"a": None, "b": 1.0}, [None, 2], [[1, 2], {"c": True}], {"a": {"b": 1}}, object(), True])
+def test_evidence_of_any_shape_has_a_text_or_none(value):
+    assert all(isinstance(text, str) and text for _, text in evidence_figures({"some_share": value}))
+    assert evidence_figures({"kind": "hung", "statuses": ["timeout"], "compared_with": {"num_workers": 0}}) == []
+
+
 def test_unknown_and_infinite_values_are_left_out():
     assert evidence_figures({"culprit": None, "speed_ratio": float("nan"), "seconds": 1.5}) == [("seconds", "1.50 s")]
 
