@@ -14,8 +14,10 @@ from loaderscope.facts.text import bytes_text, count_text, duration_text, share_
 
 MIN_GAIN = 1.05
 """A training at least so many times as fast is a gain."""
-COMPUTES_FROM = 0.7
-"""A fetch that has a core for this share of its time computes: workers beyond the cores cannot make it faster."""
+LEAST_CPU_SHARE = 0.2
+"""Where a fetch computes for less of its time, its waiting decides how many workers pay, and only a trial can tell."""
+ABOVE_USEFUL = 1.5
+"""So many times the workers that keep all cores busy are too many."""
 NOTABLE_BYTES = 1 << 30
 """So much memory for nothing is a warning."""
 
@@ -75,8 +77,11 @@ def _unmeasured(context: Context, cpus: int) -> list[Finding]:
     if any(setting.config.num_workers >= current.num_workers for setting in context.settings):
         return []
     within = _best_within(context, current, cpus)
-    cpu_share = _cpu_share(context, within) if within is not None else None
-    if within is None or cpu_share is None or cpu_share < COMPUTES_FROM:
+    cpu_share = _cpu_share(context)
+    if within is None or cpu_share is None or cpu_share < LEAST_CPU_SHARE:
+        return []
+    useful = cpus / cpu_share
+    if current.num_workers < ABOVE_USEFUL * useful:
         return []
     best, extra = within.config.num_workers, current.num_workers - within.config.num_workers
     worker_bytes, start_s = _worker_bytes(context), _start_seconds(context)
@@ -94,15 +99,16 @@ def _unmeasured(context: Context, cpus: int) -> list[Finding]:
             trials=within.trials,
             message=(
                 f"The loader has num_workers={current.num_workers} for {count_text(cpus, 'usable core')}. A fetch computes "
-                f"{share_text(cpu_share)} of its time, so that workers beyond the cores only take turns; the fastest setting up to there "
-                f"has {count_text(best, 'worker')}." + (f" The other {extra} cost about {' and '.join(costs)}." if costs else "")
+                f"{share_text(cpu_share)} of its time, so that {count_text(round(useful), 'worker')} keep all cores busy; others only "
+                f"take turns. The fastest measured setting has {best}."
+                + (f" The {extra} above that cost about {' and '.join(costs)}." if costs else "")
             ),
             evidence={
                 "usable_cpus": cpus,
                 "num_workers": current.num_workers,
                 "best_num_workers": best,
                 "fetch_cpu_share": round(cpu_share, 4),
-                "computes_from": COMPUTES_FROM,
+                "useful_workers": round(useful, 1),
                 "start_worker_s": start_s,
                 "worker_bytes": worker_bytes,
             },
@@ -126,10 +132,16 @@ def _closed(config: TrialConfig, other: TrialConfig) -> TrialConfig:
     return dataclasses.replace(config, **{name: getattr(other, name) for name in names if getattr(config, name) is None})
 
 
-def _cpu_share(context: Context, setting: SettingResult) -> float | None:
-    shares = [trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs is not None]
-    known = [share for share in shares if share is not None]
-    return mean(known) if known else None
+def _cpu_share(context: Context) -> float | None:
+    """Returns the processor time of a fetch as a share of its time, without the time for which its process waited for a core."""
+    shares = []
+    for trial in context.good:
+        share = trial.signs.fetch_cpu_share if trial.signs is not None else None
+        if share is not None:
+            delay = (trial.disturbance.run_delay_cores if trial.disturbance is not None else None) or 0.0
+            had_core = 1.0 - delay / max(1, trial.config.num_workers)
+            shares.append(share / had_core if had_core > share else 1.0)
+    return max(shares, default=None)
 
 
 def _worker_bytes(context: Context) -> float | None:
