@@ -1,13 +1,21 @@
-"""Writes the stacks of a process that makes no progress to a file: a timer does so unless new records restart it.
+"""Writes the stacks of a process to a file: when it makes no progress, by a timer that new records restart, and when it is asked.
 
 `faulthandler` dumps from a C thread, so it works while C code holds the GIL, and on Windows. One process has one such timer;
 a script that uses `faulthandler.dump_traceback_later` itself loses its own while it is recorded.
+
+The app asks by `ASK_SIGNAL`. No code of the user's runs for it, and system calls that it meets are restarted.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import signal
 from typing import IO, Optional
+
+ASK_SIGNAL: Optional[int] = getattr(signal, "SIGURG", None) if hasattr(faulthandler, "register") else None
+"""A process that gets it writes its stacks; None on Windows, which has no such signal.
+
+The system ignores it where nobody handles it, so a process that cannot answer goes on."""
 
 _SHARE_OF_TIMEOUT = 0.7
 """The dump must be on disk before the app gives up the trial."""
@@ -26,6 +34,7 @@ class StackDump:
         self._rearm_every_ns = int(_REARM_SHARE * self._after_s * 1e9)
         self._file: Optional[IO[bytes]] = None
         self._armed = False
+        self._answers = False
 
     def open(self, path: str) -> None:
         """Opens the file; where that fails (a full disk), and with a time of 0, the timer never dumps."""
@@ -35,6 +44,19 @@ class StackDump:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - it stays open for the timer
         except OSError:
             self._file = None
+            return
+        self._start_answering()
+
+    def _start_answering(self) -> None:
+        """Dumps at `ASK_SIGNAL` from now on, unless the script handles that signal itself."""
+        if ASK_SIGNAL is not None and signal.getsignal(ASK_SIGNAL) in (signal.SIG_DFL, signal.SIG_IGN):
+            faulthandler.register(ASK_SIGNAL, self._file, all_threads=True, chain=False)
+            self._answers = True
+
+    def _stop_answering(self) -> None:
+        if self._answers and ASK_SIGNAL is not None:
+            self._answers = False
+            faulthandler.unregister(ASK_SIGNAL)
 
     def rearm(self, now_ns: int) -> int:
         """Restarts the timer, and returns the time (ns) from which it is to be restarted again."""
@@ -52,6 +74,7 @@ class StackDump:
     def close(self) -> None:
         """Stops the timer for good."""
         self.disarm()
+        self._stop_answering()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -59,6 +82,7 @@ class StackDump:
     def abandon(self) -> None:
         """Closes the parent's file in a forked child. `disarm` ran before the fork, so the child inherited no timer."""
         self._armed = False
+        self._stop_answering()
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -7,7 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from loaderscope.agent.layout import Role
 from loaderscope.agent.messages import ErrorInfo, TrialOrder
 from loaderscope.analysis.disturbance import mark_replaced, taken_text
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
@@ -26,12 +28,14 @@ from loaderscope.sweep.learn_target import learn_target
 from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.processes import reaper
 from loaderscope.sweep.processes.agent_output import OutputLine
+from loaderscope.sweep.processes.stack_request import ask_for_places
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
 from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.script_warnings import TrialStderr
 from loaderscope.sweep.trial_run import StoppedError, TrialRun, order_of
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
+from loaderscope.trace.process_places import ProcessPlace
 
 __all__ = ["Pool", "SweepError"]
 
@@ -41,6 +45,8 @@ LIVE_READ_INTERVAL_S = 0.1
 """The same where somebody watches the timeline grow."""
 
 _PROGRESS_INTERVAL_S = 0.5
+WHERE_TIMEOUT_S = 1.0
+"""A process that has a core answers within milliseconds."""
 
 ConfirmChanges = Callable[[list[str]], bool]
 
@@ -49,7 +55,7 @@ MAX_VAIN_REPEATS = 3
 
 
 class Pool:
-    """One sweep. `run` blocks in the thread that calls it; `cancel` may be called from any other."""
+    """One sweep. `run` blocks in the thread that calls it; `cancel` and `where` may be called from any other."""
 
     def __init__(
         self,
@@ -82,10 +88,27 @@ class Pool:
         self._folder_before: FolderState | None = None  # until it is compared with the folder after the first trial of the training
         self._trial_id: int | None = None  # of the running trial
         self._stderr: TrialStderr | None = None  # of the running trial, once its script is loaded
+        self._recorded: tuple[Path, Trace] | None = None  # the logs and the trace of the running trial
 
     def cancel(self) -> None:
         """Ends the sweep within moments; finished trials stay."""
         self._cancelled.set()
+
+    def where(self, timeout_s: float = WHERE_TIMEOUT_S) -> list[ProcessPlace]:
+        """Asks the processes of the running trial where they stand; the trial goes on.
+
+        Args:
+            timeout_s: how long to wait for their answers.
+
+        Returns:
+            The place of each process that answered, main first; empty while no trial records, and on Windows.
+        """
+        recorded = self._recorded
+        if recorded is None:
+            return []
+        log_dir, trace = recorded
+        pids = [process.pid for process in list(trace.processes) if process.ended_ns is None and process.name != Role.SERVER]
+        return ask_for_places(log_dir, pids, self._request.script, timeout_s)
 
     def run(self) -> None:
         """Runs the sweep to its end. The sink's `run_finished` is called whatever happens.
@@ -202,6 +225,7 @@ class Pool:
         try:
             with temporary_folder() as folder:
                 order = order_of(trial, run.request, str(folder))
+                self._recorded = Path(folder), trace
                 end, stderr = self._run_in_agent(order, trace, sampler, trial)
                 self._agent.forward_output()
                 if space.pins_nothing(trial.config, facts_of(run.environment)) and end.outcome is not None and not end.outcome.pinned:
@@ -210,7 +234,7 @@ class Pool:
                 warnings = stderr.warnings(trace.warned, end.error, in_main=not trial.config.num_workers)
                 self._finish(self._beside.with_measurements(dataclasses.replace(result, warnings=warnings)), trace)
         finally:
-            self._trial_id = None
+            self._trial_id = self._recorded = None
 
     def _run_in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, TrialStderr]:
         """Runs the trial in an agent; returns how it ended, and the lines that it printed to stderr."""

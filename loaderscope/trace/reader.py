@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -170,8 +171,17 @@ def _has_device_times(batch: RecordBatch) -> bool:
     return bool((batch.records["kind"] == (State.DEVICE_ANCHOR << FORM_BITS | INSTANT)).any())
 
 
-def read_stacks(log_dir: str | pathlib.Path) -> str:
-    """Returns the Python stacks that processes of a trial wrote while they made no progress.
+def stack_sizes(log_dir: str | pathlib.Path) -> dict[str, int]:
+    """Returns the bytes of each stack file of a trial, by its name."""
+    return {path.name: path.stat().st_size for path in pathlib.Path(log_dir).glob(f"*{STACKS_SUFFIX}")}
+
+
+def read_stacks(log_dir: str | pathlib.Path, after: Mapping[str, int] | None = None) -> str:
+    """Returns the Python stacks that processes of a trial wrote while they made no progress, or when they were asked.
+
+    Args:
+        log_dir: the folder of the trial's logs.
+        after: bytes to leave out at the start of each file, as of `stack_sizes`.
 
     Returns:
         The text of all stack files, each under a line that names its process; "" if there is none.
@@ -179,6 +189,7 @@ def read_stacks(log_dir: str | pathlib.Path) -> str:
     folder, parts = pathlib.Path(log_dir), []
     for path in sorted(folder.glob(f"*{STACKS_SUFFIX}")):
         with path.open("rb") as file:
+            file.seek((after or {}).get(path.name, 0))
             text = file.read(MAX_BYTES).decode("utf-8", "replace").strip()
         if text:
             parts.append(f"{_title(folder, path.name[: -len(STACKS_SUFFIX)])}:\n{text}")
