@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from . import loaders, made_loaders, samples, targets
+from . import loaders, made_loaders, samples, shared_handles, targets
 from .capture import Captured
 from .error_sentences import UNSUPPORTED, AgentError
 from .messages import Target
@@ -53,7 +53,12 @@ def attached_answer(target: Target, feed: Feed) -> Dict[str, Any]:
         "fingerprint": samples.fingerprint(feed.dataset),
         "number_in_constructors": made_loaders.number_in_constructors(feed.source) if loaders.is_loader(feed.source) else None,
         "notes": notes,
+        "handles": [handle.to_json() for handle in shared_handles.find(feed.dataset, _collate_fn_of(feed))],
     }
+
+
+def _collate_fn_of(feed: Feed) -> Any:
+    return getattr(feed.source, "collate_fn", None) if loaders.is_loader(feed.source) else feed.extras.get("collate_fn")
 
 
 def probe(feed: Feed) -> Tuple[Dict[str, Any], float]:

@@ -31,9 +31,11 @@ WRONG_ARGUMENTS = "wrong-arguments"
 EXIT_STATUS = "exit-status"
 STANDARD_INPUT = "standard-input"
 TORCHRUN_VARIABLES = "torchrun-variables"
+SAMPLES_DIFFER = "samples-differ"
+GRADIENTS = "gradients"
 CAUSES = (
     FILE_DESCRIPTORS, SHARED_MEMORY, MEMORY, MEMORY_MAPPINGS, DISK, PAGING_FILE, SYSTEM_RESOURCES, KILLED, NATIVE_CRASH, WRONG_ARGUMENTS,
-    EXIT_STATUS, STANDARD_INPUT, TORCHRUN_VARIABLES,
+    EXIT_STATUS, STANDARD_INPUT, TORCHRUN_VARIABLES, SAMPLES_DIFFER, GRADIENTS,
 )  # fmt: skip
 """Values of `ErrorInfo.cause`, by which advice, or another run, is chosen."""
 
@@ -83,6 +85,7 @@ _LIMITS = (
     ("Too many open files", "the process ran out of file descriptors", FILE_DESCRIPTORS),
     ("received 0 items of ancdata", "the process ran out of file descriptors", FILE_DESCRIPTORS),
     ("unable to allocate shared memory", "shared memory (/dev/shm) is full", SHARED_MEMORY),
+    ("unable to write to file </torch_", "shared memory (/dev/shm) is full", SHARED_MEMORY),  # torch/lib/libshm, aten MapAllocator.cpp
     ("torch_shm_manager", "shared memory (/dev/shm) is full", SHARED_MEMORY),
     ("unable to mmap", "memory could not be mapped", MEMORY_MAPPINGS),
     ("No space left on device", "the disk is full", DISK),

@@ -10,7 +10,8 @@ and the agent answers, one request at a time. The end of the connection ends the
           arguments}                           imports: [{name, seconds, within, beside_script}]} | failed
                                                {error} | again {captured: CapturedLoader.to_json() | null}
     attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
-                                               number_in_constructors, notes: [sentence]} | failed {error}
+                                               number_in_constructors, notes: [sentence],
+                                               handles: [SharedHandle.to_json()]} | failed {error}
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
     weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
@@ -260,6 +261,20 @@ class Target(_Json):
 
 
 @dataclasses.dataclass(frozen=True)
+class SharedHandle(_Json):
+    """Something open that the dataset holds before its workers start; forked workers share it with main and with each other."""
+
+    path: str  # "dataset.zip"
+    type_name: str  # "zipfile.ZipFile"
+    kind: str  # one of `shared_handles`: file, connection, lock
+    name: str  # of the attribute or of the global
+    owner: str = ""  # class of the object whose attribute it is; empty for a global
+    file: Optional[str] = None  # where it is made, as far as the source shows
+    line: Optional[Count] = None
+    code: str = ""  # of that line
+
+
+@dataclasses.dataclass(frozen=True)
 class ErrorInfo(_Json):
     """`kind` is the exception's name, or one of worker-died, agent-died, hung, not-picklable, main-guard, limit, unsupported."""
 
@@ -271,3 +286,10 @@ class ErrorInfo(_Json):
     pids: List[Count] = dataclasses.field(default_factory=list)  # of the processes that died
     route: Optional[str] = None  # of an object that cannot be pickled: a name of `unpicklable.Route`
     cause: Optional[str] = None  # of a death, a limit, or the end of a script: one of `error_sentences.CAUSES`
+    handles: List[SharedHandle] = dataclasses.field(default_factory=list)  # that forked workers of the failed trial shared
+    needs: Dict[str, Count] = dataclasses.field(default_factory=dict)  # at a limit: what the setting was expected to need, and the limits
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]) -> "ErrorInfo":
+        handles = [SharedHandle.from_json(handle) for handle in data.get("handles") or ()]
+        return super().from_json({**data, "handles": handles})  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import reasons, recorder
-from .error_sentences import headline
+from .error_sentences import SAMPLES_DIFFER, headline
 from .mismatch_words import Difference, EntryNames, Location, Path, SampleNames, sentence
 
 _SEARCH_S = 0.3
@@ -61,7 +61,7 @@ def note(error: Exception, samples: Any, indices: Any, batch: int) -> None:
     if explanation is not None:
         where = recorder.where_in_worker()
         who = ", worker %s" % where.rpartition(" ")[2] if where else ""
-        reasons.write(error, "in batch %d %s (%s%s)" % (batch, explanation, headline(error), who), "", where)
+        reasons.write(error, "in batch %d %s (%s%s)" % (batch, explanation, headline(error), who), "", where, cause=SAMPLES_DIFFER)
 
 
 def explain(error: Exception, samples: Any, indices: Any) -> Optional[str]:

@@ -23,9 +23,13 @@ class Reason(NamedTuple):
     message: str
     route: Optional[str]
     """As in `ErrorInfo`."""
+    cause: Optional[str]
+    """As in `ErrorInfo`."""
 
 
-def write(error: BaseException, message: str, kind: str = "", where: str = "", route: Optional[str] = None) -> None:
+def write(  # noqa: PLR0917
+    error: BaseException, message: str, kind: str = "", where: str = "", route: Optional[str] = None, cause: Optional[str] = None
+) -> None:
     """Writes down why `error` was raised, while it is being handled; on a full disk the reason is lost.
 
     Args:
@@ -34,12 +38,13 @@ def write(error: BaseException, message: str, kind: str = "", where: str = "", r
         kind: as in `Reason`.
         where: torch's words for the place ("in DataLoader worker process 0"); empty if main gets the exception itself.
         route: as in `ErrorInfo`.
+        cause: as in `ErrorInfo`.
     """
     if recorder.log is None:
         return
     try:
         with open(recorder.log.reasons_path, "ab") as file:
-            file.write(json.dumps([where, last_words(error), kind, message, route]).encode("ascii") + b"\n")
+            file.write(json.dumps([where, last_words(error), kind, message, route, cause]).encode("ascii") + b"\n")
     except OSError:
         pass  # main then reports the exception alone
 
@@ -52,9 +57,9 @@ def find(log_dir: str, error: BaseException) -> Optional[Reason]:
     words = last_words(error)
     for path in sorted(glob.glob(os.path.join(glob.escape(log_dir), "*" + REASONS_SUFFIX))):
         for line in _whole_lines(path):
-            where, noted_words, kind, message, route = json.loads(line)
+            where, noted_words, kind, message, route, cause = json.loads(line)
             if words.endswith(noted_words) and (words == noted_words if not where else where + "." in words):
-                return Reason(kind, message, route)
+                return Reason(kind, message, route, cause)
     return None
 
 

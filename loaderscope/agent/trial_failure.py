@@ -11,12 +11,14 @@ import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from . import layout, loaders, reasons, unpicklable
-from .error_sentences import LIMIT, NOT_PICKLABLE, AgentError, describe
+from .error_sentences import GRADIENTS, LIMIT, NOT_PICKLABLE, AgentError, Place, describe, is_user_file
 from .messages import ErrorInfo, TrialOrder
 from .torch_internals import FAILED_WORKERS
 from .trials import Feed
 
 _SEGMENTS_READ = 2
+_GRADIENTS_TEXT = "Cowardly refusing to serialize non-leaf tensor"
+"""Torch's words for a tensor with a history of gradients (torch/multiprocessing/reductions.py)."""
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SAMPLE_KIND = layout.kind_of(layout.State.SAMPLE, layout.INSTANT)
 _COLLATE_KIND = layout.kind_of(layout.State.COLLATE, layout.BEGIN)
@@ -35,7 +37,20 @@ def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
     reason = reasons.find(order.log_dir, error) if order.record and info.kind != LIMIT else None
     if reason is None:
         return info
-    return dataclasses.replace(info, kind=reason.kind or info.kind, message=reason.message, route=reason.route)
+    info = dataclasses.replace(info, kind=reason.kind or info.kind, message=reason.message, route=reason.route, cause=reason.cause)
+    return _with_place_of_samples(info, feed) if reason.route == unpicklable.TO_MAIN.name else info
+
+
+def _with_place_of_samples(info: ErrorInfo, feed: Feed) -> ErrorInfo:
+    """Says where the samples of a batch that cannot be sent are made: the thread that sends them has no frame of the user's."""
+    if _GRADIENTS_TEXT in info.traceback:
+        info = dataclasses.replace(info, cause=GRADIENTS)
+    name = "__iter__" if loaders.dataset_kind(feed.dataset) == "iterable" else "__getitem__"
+    code = getattr(getattr(type(feed.dataset), name, None), "__code__", None)
+    if info.file is not None or code is None or not is_user_file(code.co_filename):
+        return info
+    place = Place(os.path.abspath(code.co_filename), code.co_firstlineno, name)
+    return dataclasses.replace(info, message="%s; samples are made at %s" % (info.message, place), file=place.file, line=place.line)
 
 
 def _exit_codes(error: BaseException) -> List[int]:

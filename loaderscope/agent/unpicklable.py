@@ -23,11 +23,11 @@ REFUSED = "cannot be sent to a worker"
 _MAX_DEPTH = 20
 _MAX_PARTS = 5000
 _SEARCH_S = 5.0
-_DATABASES = (
+DATABASES = (
     "sqlite3", "_sqlite3", "psycopg", "psycopg2", "pymysql", "MySQLdb", "mysql", "sqlalchemy", "duckdb", "_duckdb",
     "redis", "pymongo", "lmdb", "pyodbc", "oracledb", "clickhouse_driver",
 )  # fmt: skip
-
+"""Top-level modules of libraries for databases."""
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 _TOP_LEVEL = "move it to the top level of the script"
@@ -117,7 +117,7 @@ def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S, route:
         return None
     failing, parts_left = root, _MAX_PARTS
     for _ in range(0 if isinstance(error, RecursionError) else _MAX_DEPTH):
-        parts = list(itertools.islice(_parts(failing), parts_left))
+        parts = list(itertools.islice(parts_of(failing), parts_left))
         parts_left -= len(parts)
         deeper = next((part for part in parts if _fails_the_same_way(part.value, error, deadline_s, route)), None)
         if deeper is None:
@@ -190,7 +190,8 @@ def _key_text(key: object) -> str:
     return '"%s"' % key if isinstance(key, str) and '"' not in key else repr(key)
 
 
-def _parts(whole: Part) -> Iterator[Part]:
+def parts_of(whole: Part) -> Iterator[Part]:
+    """Yields the parts of a container, and the attributes of an object whose class is not Python's own."""
     path, value = whole
     shown = path[4:] if path.startswith("the ") else path
     if isinstance(value, dict):
@@ -205,12 +206,12 @@ def _parts(whole: Part) -> Iterator[Part]:
             yield Part("an item of %s" % shown, item)
     elif isinstance(value, functools.partial):
         yield Part("%s.func" % shown, value.func)
-        yield from _parts(Part("%s.args" % shown, value.args))
+        yield from parts_of(Part("%s.args" % shown, value.args))
         for name, item in value.keywords.items():
             yield Part("%s.keywords[%s]" % (shown, _key_text(name)), item)
     elif isinstance(value, types.MethodType):
         yield Part("%s.__self__" % shown, value.__self__)
-    elif not isinstance(value, (type, types.ModuleType, types.FunctionType)) and not _is_standard(type(value)):
+    elif not isinstance(value, (type, types.ModuleType, types.FunctionType)) and not is_standard(type(value)):
         for name, item in _attributes(value).items():
             yield Part("%s.%s" % (shown, name), item)
 
@@ -226,7 +227,7 @@ def _attributes(value: Any) -> Dict[str, Any]:
     return {**attributes, **own} if isinstance(own, dict) else attributes
 
 
-def _is_standard(cls: type) -> bool:
+def is_standard(cls: type) -> bool:
     """Whether a class is Python's own: the inside of an Event or a Logger means nothing to the user."""
     top = (cls.__module__ or "").partition(".")[0]
     return top in packages.standard_modules() and not top.startswith("__")
@@ -258,7 +259,7 @@ def _describe_object(value: Any, cls: type, error: BaseException, route: Route) 
         return "an open file (%s)" % cls.__name__, route.file
     if module == "h5py" or "h5py" in str(error):
         return "an open HDF5 file (%s)" % full, route.file
-    if module in _DATABASES:
+    if module in DATABASES:
         return "a database handle (%s)" % full, route.database
     if cls.__name__.lower() in ("lock", "rlock", "_local"):
         return "a thread's own storage" if cls.__name__ == "_local" else "a lock", route.lock

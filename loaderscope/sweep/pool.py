@@ -22,6 +22,7 @@ from loaderscope.facts.text import count_text, enumerated
 from loaderscope.sweep import machine_limits, space
 from loaderscope.sweep.changed_files import MOST_NAMED, FolderState, changed_files, look_at
 from loaderscope.sweep.experiment.beside_trials import beside_trials
+from loaderscope.sweep.failure_circumstances import with_circumstances
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
 from loaderscope.sweep.learn_target import learn_target
@@ -267,6 +268,9 @@ class Pool:
             self._stderr = None  # later output, as of a resource tracker, does not belong to the trial
         if environment or not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
             self._agent.close(at_once=end.status != "ok")
+        if end.error is not None:
+            sample = self._run.sample if self._run is not None else None
+            end = dataclasses.replace(end, error=with_circumstances(end.error, order.config, attached.handles, sample, self._results))
         return end, stderr
 
     def _finish(self, result: TrialResult, trace: Trace | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from loaderscope.agent.error_sentences import EXIT_STATUS, TORCHRUN_VARIABLES, UNSUPPORTED, WRONG_ARGUMENTS
-from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, Target, TrialConfig, TrialOrder
+from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, SharedHandle, Target, TrialConfig, TrialOrder
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
@@ -120,6 +120,7 @@ class Attached:
     Attributes:
         fingerprint: of the dataset before any trial.
         number_in_constructors: how many loaders before this one were iterated by their own constructors; None if this one was not.
+        handles: what the dataset holds open, which forked workers share.
     """
 
     target: Target
@@ -128,6 +129,7 @@ class Attached:
     fingerprint: str | None
     notes: list[str]
     number_in_constructors: int | None = None
+    handles: list[SharedHandle] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,6 +254,7 @@ def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None =
         fingerprint=answer.get("fingerprint"),
         notes=[str(note) for note in answer.get("notes") or ()],
         number_in_constructors=answer.get("number_in_constructors"),
+        handles=[SharedHandle.from_json(handle) for handle in answer.get("handles") or ()],
     )
 
 

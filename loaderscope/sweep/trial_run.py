@@ -27,6 +27,7 @@ from loaderscope.sweep.trial_size import batch_limit, enough_batches, epochs_ask
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler, TrialSampling
 from loaderscope.trace.model import Trace
+from loaderscope.trace.process_places import most_telling, process_places, with_source_lines
 from loaderscope.trace.reader import TraceReader, read_stacks
 from loaderscope.trace.used_devices import read_used_devices
 
@@ -257,7 +258,10 @@ class TrialRun:
     def _hung_info(self) -> ErrorInfo:
         doing = longest_activity(self._trace, self._now_ns(), self._order.device)
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
-        return self._with_last_words(ErrorInfo("hung", sentence, read_stacks(self._log_dir)))
+        stacks = with_source_lines(read_stacks(self._log_dir), self._script)
+        place = most_telling(process_places(stacks, self._script, {process.name: process.pid for process in self._trace.processes}))
+        info = ErrorInfo("hung", sentence, stacks) if place is None else ErrorInfo("hung", sentence, stacks, place.file, place.line)
+        return self._with_last_words(info)
 
     def _with_activity(self, info: ErrorInfo, pids: set[int]) -> ErrorInfo:
         """Adds to the error what the dead process was doing, and the exception that it printed last, if it printed one."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import linecache
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _PROCESS = re.compile(r"^(?P<name>main|worker-\d+|\w+) \(pid (?P<pid>\d+)\):$", re.MULTILINE)
 """The title of a process's stacks, see `reader.read_stacks`."""
@@ -53,18 +54,20 @@ class ProcessPlace:
         return f"{self.process.replace('-', ' ')}: {self.at}"
 
 
-def process_places(stacks: str, script: str = "") -> list[ProcessPlace]:
+def process_places(stacks: str, script: str = "", newest_pids: Mapping[str, int] | None = None) -> list[ProcessPlace]:
     """Returns where each process stands, main first and then the workers in order.
 
     Args:
         stacks: the text of `reader.read_stacks`, perhaps with other text behind it; of several dumps of a process, the last counts.
         script: the path of the user's script, which is the user's own wherever it lies.
+        newest_pids: by name, the process that still runs: stacks of those before it do not count. None: all count.
     """
     titles = list(_PROCESS.finditer(stacks))
-    ends = [title.start() for title in titles[1:]] + [len(stacks)]
+    ends = [*(title.start() for title in titles[1:]), len(stacks)]
     places = [
         _place(name, int(title["pid"]), frames, script)
-        for title, end in zip(titles, ends, strict=True)
+        for title, end in zip(titles, ends, strict=False)
+        if newest_pids is None or newest_pids.get(title["name"]) == int(title["pid"])
         for name, frames in _threads(title["name"], stacks[title.end() : end])
         if frames
     ]
@@ -76,8 +79,8 @@ def _threads(process: str, text: str) -> Iterable[tuple[str, list[re.Match[str]]
     hangs = list(_HANG.finditer(text))
     last = text[hangs[-1].end() :] if hangs else text
     heads = list(_THREAD.finditer(last))
-    ends = [head.start() for head in heads[1:]] + [len(last)]
-    threads = [list(_FRAME.finditer(last, head.end(), end)) for head, end in zip(heads, ends, strict=True)]
+    ends = [*(head.start() for head in heads[1:]), len(last)]
+    threads = [list(_FRAME.finditer(last, head.end(), end)) for head, end in zip(heads, ends, strict=False)]
     for frames in threads[:-1]:
         if any(_WORKER_THREAD_FILE.search(frame["file"]) for frame in frames):
             yield WORKER_THREAD, frames
@@ -98,6 +101,22 @@ def _is_users(file: str, script: str) -> bool:
 def _order(place: ProcessPlace) -> tuple[int, int, str]:
     kind, _, number = place.process.partition("-")
     return (0 if kind == "main" else 1), int(number) if number.isdigit() else 0, place.process
+
+
+def with_source_lines(stacks: str, script: str = "") -> str:
+    """Returns the stacks with the line of code below each frame in the user's own files, as tracebacks have it."""
+
+    def with_line(frame: re.Match[str]) -> str:
+        code = linecache.getline(frame["file"], int(frame["line"])).strip() if _is_users(frame["file"], script) else ""
+        return f"{frame.group()}\n    {code}" if code else frame.group()
+
+    return _FRAME.sub(with_line, stacks)
+
+
+def most_telling(places: Iterable[ProcessPlace]) -> ProcessPlace | None:
+    """Returns the place of the first worker that stands in the user's own code, else that of main if it does; None if none does."""
+    in_own_code = [place for place in places if place.is_users]
+    return next((place for place in in_own_code if place.process != "main"), in_own_code[0] if in_own_code else None)
 
 
 def places_text(places: Iterable[ProcessPlace]) -> str:

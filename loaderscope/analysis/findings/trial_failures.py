@@ -1,12 +1,17 @@
-"""Explains in plain words why trials failed and what to do: one finding for each kind of failure."""
+"""Explains in plain words why trials failed and what to do: one finding for each cause, or else for each kind of failure."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from loaderscope.agent import error_sentences
+from loaderscope.agent.messages import ErrorInfo
+from loaderscope.analysis.findings import cuda_in_worker, shared_handles, system_limits
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, TrialResult
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import enumerated
+from loaderscope.trace.process_places import places_text, process_places
 
 ADVICE = {
     "worker-died": "Its last words are in the log of the window, and in the error of the trial (show --json).",
@@ -26,17 +31,12 @@ ADVICE = {
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
 ADVICE_BY_CAUSE = {
-    error_sentences.FILE_DESCRIPTORS: "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor.",
-    error_sentences.SHARED_MEMORY: "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
+    **system_limits.ADVICE,
     error_sentences.KILLED: "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
     error_sentences.NATIVE_CRASH: (
         "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn."
     ),
     error_sentences.DISK: "Make room, or let TMPDIR name a folder on a disk that has some.",
-    error_sentences.PAGING_FILE: (
-        "Every worker that loads torch charges the paging file, with CUDA's libraries by a GB and more: use fewer workers, or let Windows "
-        "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory)."
-    ),
 }
 """Advice by the cause of a process's death, or by the limit that was reached."""
 THROUGH_QUEUES = {
@@ -52,6 +52,16 @@ THROUGH_QUEUES = {
     ),
 }
 """Message and advice for objects that are pickled while batches are made, not when workers start, by the error's route."""
+SAMPLES_DIFFER_ADVICE = "A batch is one tensor, so its samples must be alike: make them so in the dataset, or let a collate_fn pad them, or return a list of them."
+CHANGES = {
+    error_sentences.SAMPLES_DIFFER: (
+        "def collate(samples):  # pads to the longest of the batch\n"
+        "    return torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)\n\n"
+        "DataLoader(..., collate_fn=collate)"
+    ),
+    error_sentences.GRADIENTS: "return sample.detach()  # at the end of __getitem__",
+}
+"""The remedy as code, by the error's cause."""
 OTHER_ADVICE = "The traceback is in the log of the window, and in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
@@ -63,14 +73,30 @@ MESSAGES = {
 }
 
 
+HUNG = "hung"
+_CAUSES = (shared_handles, cuda_in_worker, system_limits)
+
+
 def find(context: Context) -> list[Finding]:
-    """Returns one finding for each kind of failure, in the order of the first trial of each."""
+    """Returns the findings that prove a cause, and one for each kind of the other failures, in the order of the first trial of each.
+
+    What hangs is told in either case, because that says where each process stands.
+    """
+    found = [finding for kind in _CAUSES for finding in kind.find(context)]
+    explained = {number for finding in found for number in finding.trials}
     by_cause: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in context.trials:
-        if status_of(trial.status).is_failure and trial.error is not None:
+        if status_of(trial.status).is_failure and trial.error is not None and (trial.id not in explained or trial.error.kind == HUNG):
             kind = trial.error.kind
-            by_cause.setdefault((kind, trial.error.message if kind not in MESSAGES else trial.error.route or ""), []).append(trial)
-    return [_about(context, kind, trials) for (kind, _), trials in by_cause.items()]
+            by_cause.setdefault((kind, _what_is_alike(trial.error)), []).append(trial)
+    return [*found, *(_about(context, kind, trials) for (kind, _), trials in by_cause.items())]
+
+
+def _what_is_alike(error: ErrorInfo) -> str:
+    """Returns what errors of one kind must share to be one finding."""
+    if error.cause == error_sentences.SAMPLES_DIFFER:  # torch words it differently with workers, and batches differ in their samples
+        return error.cause
+    return error.message if error.kind not in MESSAGES else error.route or ""
 
 
 def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
@@ -88,13 +114,22 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     else:
         message = f"Every trial failed: {text}" if everywhere else f"The trial failed {where}: {text}"
         message = message if context.recorded is None else f"There are no figures of this loader: {text}"
+    if error is not None and error.cause == error_sentences.SAMPLES_DIFFER:
+        advice = SAMPLES_DIFFER_ADVICE
     if kind in ("worker-died", "agent-died", "limit"):
         advice = ADVICE_BY_CAUSE.get((error and error.cause) or "", advice)
+    evidence: dict[str, Any] = {"kind": kind, "statuses": sorted({trial.status for trial in trials})}
+    if error is not None and error.line is not None:
+        evidence |= {"file": error.file, "line": error.line}
+    if kind == HUNG and error is not None and (places := process_places(error.traceback, error.file or "")):
+        message += f" Where each process stands: {places_text(places)}."
+        evidence["places"] = [place.words for place in places]
     return Finding(
         code=kind if kind in MESSAGES else "trial-failed",
         severity="error",
         trials=[trial.id for trial in trials],
         message=message,
-        evidence={"kind": kind, "statuses": sorted({trial.status for trial in trials})},
+        evidence=evidence,
         advice=advice,
+        change=CHANGES.get((error and error.cause) or "", ""),
     )
