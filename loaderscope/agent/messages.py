@@ -229,6 +229,7 @@ class TrialOutcome(_Json):
     whole_epochs: Optional[List[bool]] = None  # for each epoch, whether it is known to have ended before the limit of batches
     notes: List[str] = dataclasses.field(default_factory=list)
     waits_in_main: bool = True  # False: another thread than the main one took the batches, which main may hardly feel
+    child_names: Dict[str, str] = dataclasses.field(default_factory=dict)  # of processes that the script started, by pid
 
 
 @dataclasses.dataclass(frozen=True)
