@@ -231,6 +231,7 @@ class TrialOutcome(_Json):
     notes: List[str] = dataclasses.field(default_factory=list)
     waits_in_main: bool = True  # False: another thread than the main one took the batches, which main may hardly feel
     loader_batches: Optional[int] = None  # of an epoch that the script's loop may leave early, as far as the loader tells
+    child_names: Dict[str, str] = dataclasses.field(default_factory=dict)  # of processes that the script started, by pid
 
 
 @dataclasses.dataclass(frozen=True)

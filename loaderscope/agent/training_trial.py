@@ -29,6 +29,7 @@ from . import (
     used_devices,
 )
 from . import torch_internals as internals
+from .child_names import names_of_children
 from .epoch_count import goes_on
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .loader_recording import LoaderRecording, kind_of
@@ -329,6 +330,7 @@ class TrainingTrial:
             waits_in_main=recording.was_in_main_thread,
             loader_batches=self._full_batches,
             notes=notes,
+            child_names=names_of_children(),
         )
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 

@@ -24,6 +24,7 @@ from . import (
     training_step,
     used_devices,
 )
+from .child_names import names_of_children
 from .device import DeviceClock, Period, device_clock
 from .epoch_count import epoch_numbers
 from .error_sentences import UNSUPPORTED, AgentError, describe
@@ -230,6 +231,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         full_batches=full_batches,
         whole_epochs=whole_epochs,
         notes=notes,
+        child_names=names_of_children(),
     )
 
 

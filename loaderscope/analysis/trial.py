@@ -11,13 +11,15 @@ import msgspec
 import numpy as np
 
 from loaderscope.agent.layout import State
-from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
+from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.batch_contents import batch_contents
 from loaderscope.analysis.batch_costs import find_batch_costs
+from loaderscope.analysis.copied_pages import copied_bytes
 from loaderscope.analysis.disturbance import disturbance_note, disturbed_share, find_disturbance, taken_text, without_interval
 from loaderscope.analysis.energy import energy_per_1000_samples_j
 from loaderscope.analysis.epochs import MAIN, EpochRun, clock_error_s, read_epochs
 from loaderscope.analysis.evidence import find_evidence
+from loaderscope.analysis.fetch_use import find_fetch_use
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
 from loaderscope.analysis.memory_peaks import find_memory, series
@@ -38,7 +40,7 @@ from loaderscope.analysis.throughput import (
     short_epochs_reason,
 )
 from loaderscope.facts.consumers import kind_of
-from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OtherProgram, OwnCost, SentPart, TrialResult
+from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, Memory, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import count_text, duration_text, share_range_text
 from loaderscope.trace.model import Trace
@@ -192,7 +194,7 @@ def analyse(
         energy_reason=energy.reason,
         disk_share=disk_share(trace, epochs),
         startup=find_startup(trace, epochs, sent),
-        memory=find_memory(trace, epochs),
+        memory=_with_copies(find_memory(trace, epochs), trace, config),
         own_cost=OwnCost(
             trace.record_count,
             outcome.event_seconds if outcome else None,
@@ -201,7 +203,9 @@ def analyse(
             end.processes_seconds,
         ),
         signs=dataclasses.replace(
-            find_evidence(trace, epochs, steady), other_threads_share=outcome.other_threads_share if outcome else None
+            find_evidence(trace, epochs, steady),
+            other_threads_share=outcome.other_threads_share if outcome else None,
+            fetch_use=find_fetch_use(trace, steady, outcome.child_names if outcome else None),
         ),
         gpu_window=msgspec.convert(outcome.gpu_window, GpuWindow) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,
@@ -282,6 +286,14 @@ def _wide_bounds_notes(device: DeviceShares) -> list[str]:
         f"The device is busy {share_range_text(device.busy_low, device.busy_high)} of the time: a step or a copy waits for the device, "
         "or pauses, and events do not tell what the device does meanwhile. An exact window (--gpu-window) measures it."
     ]
+
+
+def _with_copies(memory: Memory | None, trace: Trace, config: TrialConfig) -> Memory | None:
+    """Returns the memory of a trial with what each forked worker copied."""
+    if memory is None or config.start_method != "fork":
+        return memory
+    workers = [dataclasses.replace(one, copied_bytes=copied_bytes(trace, f"worker-{one.worker}")) for one in memory.workers]
+    return dataclasses.replace(memory, workers=workers)
 
 
 def _whole_epochs(order: TrialOrder, outcome: TrialOutcome | None, count: int) -> list[bool]:

@@ -258,6 +258,14 @@ STOLEN_SERIES = "others/stolen"
 THROTTLED_SERIES = "throttled/limit"
 RUN_DELAY_SERIES = "run_delay"
 """Keys of sampled series that the analysis reads, too; that of a process's run delay ends with `/` and the name of the process."""
+OTHER_THREADS_SERIES = "other_threads"
+COMPUTING_THREADS_SERIES = "computing_threads"
+"""Keys of series of the threads of a process; they end with `/` and its name."""
+BESIDE_SERIES = "cpu/beside"
+BESIDE_DELAY_SERIES = "beside_delay/beside"
+"""Keys of the CPU and of the run delay of a process that runs beside the workers; they end with `-` and its pid."""
+WORKERS_AFFINITY_SERIES = "affinity/workers"
+"""Key of the number of cores that all workers together may use."""
 
 PLOTS: tuple[Plot, ...] = (
     QUEUE_DEPTH,
@@ -299,6 +307,24 @@ PLOTS: tuple[Plot, ...] = (
     Plot("read_disk", "read from disk"),
     Plot("read_cache", "from page cache"),
     Plot("threads", "threads", "threads of each process", is_optional=True),
+    Plot(
+        "computing_threads",
+        "computing threads",
+        "threads of each process that had a core for a tenth of the time or more",
+        is_optional=True,
+    ),
+    Plot(
+        "other_threads",
+        "CPU of other threads",
+        "what the threads of a process beside its first take of the cores; 100 %: one core",
+        is_optional=True,
+    ),
+    Plot(
+        "waits_for",
+        "waits for",
+        "0: nothing, it computes; 1: the disk; 2: a lock; 3: a lock of a file; 4: another process; 5: it sleeps; 6: something else",
+        is_optional=True,
+    ),
     Plot(
         "ctx_voluntary",
         "gave up the CPU",

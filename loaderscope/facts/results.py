@@ -171,6 +171,7 @@ class WorkerMemory:
     Attributes:
         start_uss_bytes: its own pages at the first batch of the longest epoch (private bytes on Windows).
         growth_bytes_per_1000_batches: growth of its own pages for 1,000 batches of the loader.
+        copied_bytes: pages that one of its processes shared with main after the fork, and then had as its own; None if unknown.
     """
 
     worker: Count
@@ -179,6 +180,7 @@ class WorkerMemory:
     peak_rss_bytes: Bytes | None
     start_uss_bytes: Bytes | None = None
     growth_bytes_per_1000_batches: Estimate | None = None
+    copied_bytes: Bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -397,6 +399,63 @@ class LateBatch:
 
 
 @dataclasses.dataclass(frozen=True)
+class LongFetch:
+    """A fetch that took long: its lane, and its time on the trial's time axis."""
+
+    lane: Name
+    start_s: float
+    seconds: Seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessBeside:
+    """A process that main started and that is no worker.
+
+    Attributes:
+        cores: that it took on average over the steady state.
+        ready_cores: its threads that were ready and had no core.
+    """
+
+    name: str
+    cores: Annotated[float, Range(0.0)]
+    ready_cores: Annotated[float, Range(0.0)] = 0.0
+
+    @property
+    def busy_cores(self) -> float:
+        """Cores that it would take if it never had to wait for one."""
+        return self.cores + self.ready_cores
+
+
+@dataclasses.dataclass(frozen=True)
+class FetchUse:
+    """What fetches spend their time on, and how the workers use the cores; cores are means over the steady state, None if unknown.
+
+    Attributes:
+        fetch_share: share of the steady state for which a worker fetches; main's without workers.
+        looks: how often the app looked at what the thread of a fetch waits for.
+        waits: share of these looks by what the thread waited for: keys of `thread_waits.ThreadWait`.
+        worker_cores: that all workers take.
+        other_threads_cores: the part of them that threads take beside each worker's first and that which sends.
+        computing_threads: of all workers together at one time.
+        run_delay_cores: threads of workers that are ready and have no core.
+        allowed_cores: that all workers together may use.
+        beside: processes beside the workers, the busiest first.
+        longest: a few of the longest fetches, the longest first.
+    """
+
+    fetch_share: Share | None = None
+    looks: Count = 0
+    waits: dict[str, Share] = dataclasses.field(default_factory=dict)
+    worker_cores: Annotated[float, Range(0.0)] | None = None
+    other_threads_cores: Annotated[float, Range(0.0)] | None = None
+    computing_threads: Annotated[float, Range(0.0)] | None = None
+    run_delay_cores: Annotated[float, Range(0.0)] | None = None
+    allowed_cores: Count | None = None
+    beside: list[ProcessBeside] = dataclasses.field(default_factory=list)
+    longest: list[LongFetch] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
 class Signs:
     """Evidence on which findings rest, beside the shares. Medians are over all batches of the trial.
 
@@ -409,6 +468,7 @@ class Signs:
         pin_step_share: processor time of the pin thread during steps, divided by the time of the steps.
         pin_step_slowdown: how many times as long overlapped steps take as others.
         growth_bytes_per_s: growth of all workers' private memory together.
+        fetch_use: what fetches spend their time on.
     """
 
     fetch_s: Seconds | None = None
@@ -421,6 +481,7 @@ class Signs:
     growth_bytes_per_s: float | None = None
     pin_step_share: Share | None = None
     pin_step_slowdown: Annotated[float, Range(0.0)] | None = None
+    fetch_use: FetchUse | None = None
 
 
 @dataclasses.dataclass(frozen=True)

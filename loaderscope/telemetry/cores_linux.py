@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from loaderscope.facts.lanes import MAIN
 from loaderscope.telemetry.core_use import CoreUse, ProcessTime
 from loaderscope.telemetry.proc_linux import children_of, read_stat
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
 CPUS = Path("/sys/devices/system/cpu")
+
+COMPUTING_SHARE = 0.10
+"""A thread computed if it had a core for this share of the time between two readings."""
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _BUSY_FIELDS = (1, 2, 3, 6, 7)  # user, nice, system, irq, softirq in a line of /proc/stat
@@ -27,9 +31,11 @@ class Cores:
     def __init__(self) -> None:
         self._names = {f"cpu{number}".encode() for number in os.sched_getaffinity(0)}
         self._own_s = self._vanished_s = 0.0
-        self._delays: dict[tuple[int, int], int] = {}  # by process and thread
+        self._threads: dict[tuple[int, int], tuple[int, int]] = {}  # ns of work and of delay, by process and thread
+        self._threads_ns = 0  # when these were read; 0: never
         self._delay_s: dict[str, float] = {}
-        self._is_first = True
+        self._other_threads_s: dict[str, float] = {}
+        self._beside_delay_s: dict[int, float] = {}
         self._quota_file = _quota_file()
 
     def read(self, named: Iterable[tuple[str, int]]) -> CoreUse:
@@ -40,17 +46,28 @@ class Cores:
         """
         now_ns = time.perf_counter_ns()
         busy_s, stolen_s = self._machine_s()
-        tree = _with_descendants(named)
-        own_s = 0.0
-        for pid in tree:
-            own_s += _process_s(pid)
+        names = {pid: name for name, pid in named}
+        tree = _with_descendants(names)
+        used_s = {pid: _process_s(pid) for pid in tree}
+        own_s = sum(used_s.values())
         # The time of a process that ended lies in its parent's until a process outside the tree waits for it.
         self._vanished_s = max(self._vanished_s, self._own_s - own_s)
         self._own_s = own_s + self._vanished_s
-        read = self._add_delays(tree)
+        computing = self._read_threads(tree, names)
         throttled_s = _throttled_s(self._quota_file) if self._quota_file is not None else None
-        delay_s = {name: self._delay_s[name] for name in read}
-        return CoreUse(now_ns, busy_s, stolen_s, self._own_s, frozenset(tree), delay_s, throttled_s)
+        return CoreUse(
+            now_ns,
+            busy_s,
+            stolen_s,
+            self._own_s,
+            frozenset(tree),
+            {name: self._delay_s[name] for name in computing},
+            throttled_s,
+            {name: self._other_threads_s.get(name, 0.0) for name in computing},
+            computing,
+            {pid: seconds for pid, seconds in used_s.items() if pid not in names and tree[pid] == MAIN.key},
+            dict(self._beside_delay_s),
+        )
 
     def processes(self) -> dict[tuple[int, int], ProcessTime]:
         """Returns all visible processes, by pid and start time."""
@@ -82,33 +99,44 @@ class Cores:
                     stolen += int(fields[_STOLEN_FIELD])
         return busy * _TICK_S, stolen * _TICK_S
 
-    def _add_delays(self, tree: dict[int, str]) -> list[str]:
-        """Adds the time that each thread has waited for a core since the last call: the second number of its schedstat.
+    def _read_threads(self, tree: dict[int, str], names: dict[int, str]) -> dict[str, int]:
+        """Adds what each thread has worked, and waited for a core, since the last call: the first two numbers of its schedstat.
+
+        Args:
+            tree: name by pid; a descendant's delay counts for its ancestor.
+            names: of the processes whose threads are told apart.
 
         Returns:
-            The names of the processes that could be read.
+            By name of the processes that could be read, how many of their threads computed.
         """
-        read: dict[str, None] = {}
-        delays: dict[tuple[int, int], int] = {}
+        now_ns, is_first = time.perf_counter_ns(), not self._threads_ns
+        computing: dict[str, int] = {}
+        threads: dict[tuple[int, int], tuple[int, int]] = {}
+        least_ns = COMPUTING_SHARE * (now_ns - self._threads_ns)
         for pid, name in tree.items():
             try:
                 for thread in os.listdir(f"/proc/{pid}/task"):
                     with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
-                        delay_ns = int(file.read().split()[1])
+                        fields = file.read().split()
                     key = pid, int(thread)
-                    delays[key] = delay_ns
-                    read[name] = None
-                    before_ns = self._delays.get(key, delay_ns if self._is_first else 0)
-                    self._delay_s[name] = self._delay_s.get(name, 0.0) + max(0, delay_ns - before_ns) / 1e9
+                    ran_ns, delay_ns = threads[key] = int(fields[0]), int(fields[1])
+                    before_ns = self._threads.get(key, threads[key] if is_first else (0, 0))
+                    ran_ns, delay_ns = max(0, ran_ns - before_ns[0]), max(0, delay_ns - before_ns[1])
+                    self._delay_s[name] = self._delay_s.get(name, 0.0) + delay_ns / 1e9
+                    does_compute = pid in names and not is_first and ran_ns >= least_ns
+                    computing[name] = computing.get(name, 0) + does_compute
+                    if pid not in names:
+                        self._beside_delay_s[pid] = self._beside_delay_s.get(pid, 0.0) + delay_ns / 1e9
+                    elif key[1] != pid:
+                        self._other_threads_s[name] = self._other_threads_s.get(name, 0.0) + ran_ns / 1e9
             except (OSError, IndexError):  # it has ended, or the kernel does not count this
                 continue
-        self._delays, self._is_first = delays, False
-        return list(read)
+        self._threads, self._threads_ns = threads, now_ns
+        return computing
 
 
-def _with_descendants(named: Iterable[tuple[str, int]]) -> dict[int, str]:
+def _with_descendants(names: dict[int, str]) -> dict[int, str]:
     """Returns the pids of processes and of their descendants; a descendant has the name of its nearest ancestor with one."""
-    names = {pid: name for name, pid in named}
     tree: dict[int, str] = {}
     waiting = list(names.items())
     while waiting:

@@ -21,6 +21,7 @@ import psutil
 from loaderscope.facts.lanes import OTHERS_SERIES, RUN_DELAY_SERIES, STOLEN_SERIES, THROTTLED_SERIES
 from loaderscope.facts.results import OtherProgram
 from loaderscope.telemetry.core_use import CoreUse, ProcessTime
+from loaderscope.telemetry.own_processes import OwnProcesses
 from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.trace.model import SeriesInfo
 
@@ -71,6 +72,7 @@ class OtherPrograms:
         self._shown_s: dict[str, float] = {}
         self._began = self._last = self._read(named)
         self._app_began_s = time.process_time()
+        self._own = OwnProcesses()
 
     def sample_if_due(self, named: Iterable[tuple[str, int]]) -> list[Sample]:
         """Returns samples if the last reading is `INTERVAL_S` ago."""
@@ -105,7 +107,8 @@ class OtherPrograms:
             if total_s is not None and before_s is not None and total_s > before_s:  # most machines never count any
                 counters[key] = total_s - before_s
         self._last = now
-        return [_sample(key, now.time_ns, 100 * self._growth(key, total_s) / seconds) for key, total_s in counters.items()]
+        samples = [_sample(key, now.time_ns, 100 * self._growth(key, total_s) / seconds) for key, total_s in counters.items()]
+        return samples + self._own.samples(last, now)
 
     def _growth(self, key: str, total_s: float) -> float:
         """Returns by how much a counter has grown beyond what was returned before: an error below 0 is made up for by the next value."""

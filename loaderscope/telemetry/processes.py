@@ -10,8 +10,15 @@ from pathlib import Path
 import psutil
 
 from loaderscope.agent import layout
+from loaderscope.facts.lanes import WORKERS_AFFINITY_SERIES
+from loaderscope.facts.thread_waits import WAITS_SERIES
 from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.trace.model import SeriesInfo
+
+if sys.platform == "linux":
+    from loaderscope.telemetry import waits_linux as waits
+else:
+    from loaderscope.telemetry import waits_anywhere as waits
 
 MEMORY_INTERVAL_S = 1.0
 """Between two readings of memory, at least: a read of smaps_rollup holds a lock of the process that is measured."""
@@ -55,6 +62,7 @@ class ProcessSampler:
         self._next_memory_s = 0.0  # when memory is due, for processes that replace others
         self._ended_reads: dict[str, tuple[int, int]] = {}  # bytes that earlier processes of this name read
         self._reads_before: dict[str, tuple[int, int]] = {}  # bytes that were read before the trial
+        self._workers_cores: set[int] = set()  # that the workers of the newest sample may use
         self.unavailable: dict[str, str] = {}
 
     def sample(self, processes: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
@@ -74,6 +82,7 @@ class ProcessSampler:
         for key in [key for key in self._watched if key not in processes]:
             self._stop_watching(key)
         read_count = 0
+        self._workers_cores.clear()
         for name, pid in processes:
             try:
                 watched = self._watched.get((name, pid)) or self._start_watching(name, pid, 0.0 if are_more else self._next_memory_s)
@@ -88,6 +97,9 @@ class ProcessSampler:
                 self._stop_watching((name, pid))
             except (psutil.Error, OSError) as error:
                 self.unavailable[f"processes/{name}"] = f"the system does not let us look at the process: {error}"
+        if self._workers_cores:
+            info = SeriesInfo(WORKERS_AFFINITY_SERIES, "affinity", "cores that the workers together may use", "cores")
+            samples.append(Sample(info, time.perf_counter_ns(), len(self._workers_cores)))
         self._most_read = max(self._most_read, read_count)
         self._next_memory_s = max((watched.next_memory_s for watched in self._watched.values()), default=0.0)
         return samples
@@ -126,7 +138,22 @@ class ProcessSampler:
         if sys.platform != "win32":  # Windows has one count for both, which psutil gives as voluntary
             samples.append(_sample("ctx_involuntary", name, switches.involuntary))
         if hasattr(process, "cpu_affinity"):
-            samples.append(_sample("affinity", name, len(process.cpu_affinity())))
+            cores = process.cpu_affinity()
+            samples.append(_sample("affinity", name, len(cores)))
+            if name.startswith("worker-"):
+                self._workers_cores.update(cores)
+
+    def sample_waits(self, processes: list[tuple[str, int]]) -> list[Sample]:
+        """Samples what the main threads of the processes wait for, which costs some microseconds each."""
+        if waits.UNAVAILABLE is not None:
+            self.unavailable[WAITS_SERIES] = waits.UNAVAILABLE
+            return []
+        samples = []
+        for name, pid in processes:
+            wait = waits.read_wait(pid)
+            if wait is not None:
+                samples.append(_sample(WAITS_SERIES, name, wait))
+        return samples
 
     def _sample_reads(self, samples: list[Sample], name: str, watched: _Watched) -> None:
         reads = _read_bytes(watched.process)
@@ -157,6 +184,7 @@ _SERIES = {
     "ctx_voluntary": ("context_switches", "voluntary switches of {}", "switches"),
     "ctx_involuntary": ("context_switches", "involuntary switches of {}", "switches"),
     "affinity": ("affinity", "cores that {} may use", "cores"),
+    WAITS_SERIES: (WAITS_SERIES, "what {} waits for", "kind of wait"),
     "read_disk": ("read_disk", "read from disk by {}", "bytes"),
     "read_cache": ("read_cache", "read from cache by {}", "bytes"),
     "pss": ("memory", "PSS of {}", "bytes"),

@@ -20,6 +20,8 @@ INTERVAL_S = 0.2
 PROCESS_INTERVAL_S = 0.25
 """For up to `PROCESSES_AT_FULL_RATE` processes; more are sampled less often, so that the app's own cost stays the same."""
 PROCESSES_AT_FULL_RATE = 8
+WAITS_INTERVAL_S = 0.05
+"""Between two looks at what the processes wait for, likewise; a look at one takes about 15 µs."""
 SHORT_TRIAL_S = 1.0
 """In the first second of a trial the sampler looks for new processes more often: a trial may end before its memory was sampled."""
 FIRST_LOOKS_INTERVAL_S = 0.05
@@ -49,6 +51,12 @@ class _WatchedTrial:
     others: OtherPrograms
     gpus: GpuSampler
     processes_s: float = 0.0
+
+    def sample_waits(self, named_pids: list[tuple[str, int]]) -> list[Sample]:
+        began_s = time.perf_counter()
+        samples = self.processes.sample_waits(named_pids)
+        self.processes_s += time.perf_counter() - began_s
+        return samples
 
     def sample_processes(self, named_pids: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
         began_s = time.perf_counter()
@@ -138,24 +146,31 @@ class Sampler:
         self._nvml.close()
 
     def _run(self) -> None:
-        next_processes_s = 0.0
+        next_gpus_s = next_processes_s = next_waits_s = 0.0
         sampled_pids: list[tuple[str, int]] = []
         with self._condition:
             while not self._closed:
                 trial = self._watched
                 if trial is None:
-                    next_processes_s = 0.0
+                    next_gpus_s = next_processes_s = next_waits_s = 0.0
                     self._condition.wait()
                     continue
                 now_s = time.monotonic()
-                self._put(trial.gpus.sample())
+                is_new = now_s - self._watching_since_s < SHORT_TRIAL_S
+                if now_s >= next_gpus_s:
+                    next_gpus_s = now_s + (FIRST_LOOKS_INTERVAL_S if is_new else INTERVAL_S)
+                    self._put(trial.gpus.sample())
                 named_pids = trial.list_processes()
+                crowd = max(1.0, len(named_pids) / PROCESSES_AT_FULL_RATE)
+                if now_s >= next_waits_s:
+                    next_waits_s = now_s + WAITS_INTERVAL_S * crowd
+                    self._put(trial.sample_waits(named_pids))
                 if now_s >= next_processes_s or named_pids != sampled_pids:
                     sampled_pids = named_pids
-                    next_processes_s = now_s + PROCESS_INTERVAL_S * max(1.0, len(named_pids) / PROCESSES_AT_FULL_RATE)
+                    next_processes_s = now_s + PROCESS_INTERVAL_S * crowd
                     self._put(trial.sample_processes(named_pids))
-                pause_s = INTERVAL_S if self._nvml.gpus else max(0.01, next_processes_s - time.monotonic())
-                is_new = now_s - self._watching_since_s < SHORT_TRIAL_S
+                next_s = min(next_processes_s, next_waits_s, *((next_gpus_s,) if self._nvml.gpus else ()))
+                pause_s = max(0.01, next_s - time.monotonic())
                 self._condition.wait(min(pause_s, FIRST_LOOKS_INTERVAL_S) if is_new else pause_s)
 
     def _put(self, samples: list[Sample]) -> None:

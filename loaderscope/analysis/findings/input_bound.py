@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from loaderscope.analysis.findings import loader_remade, sampler_bound, transfer_bound
 from loaderscope.analysis.findings.context import Context, RecordedLoader
+from loaderscope.analysis.findings.fetch_limits import shared_limit_of
 from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.text import enumerated, share_bounds_text, share_range_text, share_text
 
@@ -17,6 +18,7 @@ _COMPUTES_FROM = 0.5
 _FIRST_WORKERS = 4
 """A loader without workers is advised to have so many at first, if there are as many cores."""
 _CHEAPER_DATASET = "make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors"
+_SHARED_LIMIT = "Workers wait for something that they share: that is to be mended first (see lock-bound)."
 WIDEST_STALL_RANGE = 0.10
 """Where the device's clock is so rough that the stall may lie anywhere in a wider range, main's waits decide."""
 
@@ -146,6 +148,8 @@ def _advice(context: Context, setting: SettingResult) -> str:
             if gain > 1.05:
                 return f"Use {context.name_of(best.config)}: {gain:.1f} times the throughput."
     known = "No measured setting is much faster" if len(context.settings) > 1 else "No other setting was measured"
+    if shared_limit_of(context, setting) is not None:
+        return f"{known}. {_SHARED_LIMIT}"
     waiting_share = _waiting_cpu_share(context, setting)
     if waiting_share is not None:
         return f"{known}. {_waits_text(waiting_share)}: try more workers than processors, or faster storage."
@@ -154,6 +158,8 @@ def _advice(context: Context, setting: SettingResult) -> str:
 
 def _change_at_place(context: Context, recorded: RecordedLoader, setting: SettingResult) -> str:
     """Returns how to change the line that makes the loader of a recorded training."""
+    if shared_limit_of(context, setting) is not None:
+        return _SHARED_LIMIT
     workers, cpus, waiting_share = setting.config.num_workers, context.usable_cpus or 1, _waiting_cpu_share(context, setting)
     waits = "" if waiting_share is None else f" {_waits_text(waiting_share)}: more workers than processors may pay, or faster storage."
     if workers and workers >= cpus and not waits:

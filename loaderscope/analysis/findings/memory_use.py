@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loaderscope.analysis.findings import copy_on_write
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, SettingResult, TrialResult
 from loaderscope.facts.text import bytes_text
@@ -18,7 +19,7 @@ LARGE_WORKER_BYTES = 400 * MIB
 def find(context: Context) -> list[Finding]:
     """Returns one finding about growth, which is a fault of the dataset, and findings about settings whose workers copy the data."""
     found = []
-    growing = [trial for trial in context.good if _growth_bytes(trial) is not None]
+    growing = [trial for trial in context.good if _growth_bytes(trial) is not None and not _is_told_as_copies(trial)]
     if growing:
         found.append(_about_growth(context, max(growing, key=lambda trial: _growth_bytes(trial) or 0.0), growing))
     heavy = [setting for setting in context.settings if (_worker_bytes(context, setting) or 0) >= LARGE_WORKER_BYTES]
@@ -29,6 +30,11 @@ def find(context: Context) -> list[Finding]:
     if others:
         found.append(_about_copies(context, max(others, key=lambda setting: setting.peak_total_bytes or 0)))
     return found
+
+
+def _is_told_as_copies(trial: TrialResult) -> bool:
+    """Whether `copy-on-write` says all of the growth."""
+    return trial.memory is not None and trial.memory.growth_kind != "new" and copy_on_write.is_copying(trial)
 
 
 def _growth_bytes(trial: TrialResult) -> float | None:
