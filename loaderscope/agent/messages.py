@@ -199,6 +199,7 @@ class TrialOrder(_Json):
     gpu_window: Optional[int] = None  # steps that are profiled after the measured epochs
     samples_of: Optional[str] = None  # expression of `batch` that gives the samples in it; None: counted by the agent's own rules
     perfect_loader_bytes: Optional[Count] = None  # the most memory for the batches of a perfect loader; None: the loader itself is measured
+    probe: bool = False  # workers look closer at their dataset
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "TrialOrder":
@@ -229,6 +230,7 @@ class TrialOutcome(_Json):
     whole_epochs: Optional[List[bool]] = None  # for each epoch, whether it is known to have ended before the limit of batches
     notes: List[str] = dataclasses.field(default_factory=list)
     waits_in_main: bool = True  # False: another thread than the main one took the batches, which main may hardly feel
+    epoch_setter: Optional[Dict[str, Any]] = None  # of the dataset, see `epoch_setter.find_epoch_setter`; None: none, or not looked for
 
 
 @dataclasses.dataclass(frozen=True)

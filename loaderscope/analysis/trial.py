@@ -35,11 +35,14 @@ from loaderscope.analysis.throughput import (
     samples_per_second,
     short_epochs_reason,
 )
+from loaderscope.analysis.worker_loads import look_notes, probed_epochs, worker_loads
 from loaderscope.facts.consumers import kind_of
+from loaderscope.facts.probed_workers import EpochSetter
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import count_text, duration_text, share_range_text
 from loaderscope.trace.model import Trace
+from loaderscope.trace.worker_looks import WorkerLook
 
 WIDE_BOUNDS = 0.2
 """Distance between the bounds of the device's busy share from which on it is said why."""
@@ -67,6 +70,7 @@ class TrialEnd:
         other_programs: programs beside the trial that took most CPU time, the greatest first.
         devices: models of the accelerators that the trial used.
         heat_throttles: how often the processor lowered its clocks because of heat; None if unknown.
+        looks: what the workers of a probe saw of their dataset.
     """
 
     status: str
@@ -80,6 +84,7 @@ class TrialEnd:
     other_programs: Sequence[OtherProgram] = ()
     devices: Sequence[str] = ()
     heat_throttles: int | None = None
+    looks: Sequence[WorkerLook] = ()
 
 
 def analyse(
@@ -137,7 +142,7 @@ def analyse(
         for item, pace in zip(times, paces, strict=True)
     ]  # within a training that goes on, only a trial that succeeded has used all of its last epoch
     epoch_s = _epoch_estimate(times, full_batches, paces)
-    notes = [*trace.notes, *(outcome.notes if outcome else [])]
+    notes = [*trace.notes, *(outcome.notes if outcome else []), *look_notes(end.looks)]
     if has_whole_epochs and not steady.windows and per_batch is not None:
         notes.append(
             f"An epoch has only {count_text(full_batches or 0, 'batch')}, too few for a steady state: the rate is that of whole epochs "
@@ -215,6 +220,9 @@ def analyse(
         perfect_loader=planned.perfect_loader,
         probe=planned.probe,
         remedy=planned.remedy,
+        worker_loads=[] if planned.perfect_loader else worker_loads(trace, epochs),
+        probed_epochs=probed_epochs(trace, end.looks),
+        epoch_setter=msgspec.convert(outcome.epoch_setter, EpochSetter) if outcome and outcome.epoch_setter else None,
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)

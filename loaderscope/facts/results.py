@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share, TimeNs
+from loaderscope.facts.probed_workers import EpochSetter, ProbedEpoch, WorkerLoad
 from loaderscope.facts.purposes import PERFECT_LOADER, PROBE, REMEDY, SETTING, Purpose
 from loaderscope.facts.statuses import FINAL_KEYS
 
@@ -561,6 +562,9 @@ class TrialResult:
     perfect_loader: bool = False  # its batches came from memory: its rate is the ceiling of any loader
     probe: bool = False  # it looked closer, so its figures are not those of its setting
     remedy: Remedy | None = None  # that it tests
+    worker_loads: list[WorkerLoad] = dataclasses.field(default_factory=list)
+    probed_epochs: list[ProbedEpoch] = dataclasses.field(default_factory=list)  # of a probe
+    epoch_setter: EpochSetter | None = None  # None: none, or not looked for
 
     @property
     def purpose(self) -> Purpose:
