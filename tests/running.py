@@ -76,10 +76,11 @@ def write_script(folder: pathlib.Path, text: str, name: str = "script.py") -> pa
 def request(
     script: pathlib.Path, workers: tuple[int, ...] = (0,), start_method: str | tuple[str, ...] | None = "fork", **options
 ) -> Request:
-    """A small sweep over `workers`; further axes and options of Request by name. It repeats no disturbed trials."""
+    """A small sweep over `workers`; further axes and options of Request by name. It repeats no disturbed trials and has no probe."""
     methods = (start_method,) if isinstance(start_method, str) else start_method
     axes = {name: options.pop(name) for name in list(options) if name in Axes.__dataclass_fields__}
-    plain = {"batches": 4, "epochs": 1, "timeout_s": 30.0, "load_timeout_s": 30.0, "probe": False, "repeat_disturbed": 0, "ceiling": False}
+    plain = {"batches": 4, "epochs": 1, "timeout_s": 30.0, "load_timeout_s": 30.0, "probe": False, "repeat_disturbed": 0}
+    plain |= {"ceiling": False, "probe_trial": False}
     options = {**plain, "python": CHOSEN_PYTHON, **options}
     return Request(script=str(script), cwd=str(script.parent), axes=Axes(num_workers=workers, start_method=methods, **axes), **options)
 

@@ -11,7 +11,7 @@ import weakref
 from typing import Any, Callable, Iterator, List, Optional
 
 from . import recorder
-from .layout import THREAD_CPU_UNKNOWN, State
+from .layout import THREAD_CPU_UNKNOWN, Role, State
 from .patches import Patches, hide_frame
 from .torch_internals import CREATE_FETCHER, ITERABLE_FETCH, MAP_FETCH, find
 
@@ -87,11 +87,14 @@ def install(patches: Patches) -> None:
 
     def make_wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
         def create_fetcher(*args: Any, **kwargs: Any) -> Any:
+            looks = bodies_known and len(args) > 1 and _look_at(args[1], args[0] == getattr(place.owner, "Iterable", None))
             try:
                 fetcher = original(*args, **kwargs)
             except BaseException as error:  # iter() of the user's dataset
                 hide_frame(error)
                 raise
+            if looks:
+                fetcher.collate_fn = _noted_by_look(fetcher.collate_fn)
             if recorder.log is not None:
                 _observe(fetcher, bodies_known)
             return fetcher
@@ -99,6 +102,32 @@ def install(patches: Patches) -> None:
         return create_fetcher
 
     patches.wrap(place.owner, place.name, make_wrapper)
+
+
+def _look_at(dataset: Any, is_iterable: bool) -> bool:
+    """Begins to look at an epoch of a worker, in a trial that looks closer; returns whether it did."""
+    if recorder.plan is None or not recorder.plan.looks_closer or recorder.log is None or recorder.role != Role.WORKER:
+        return False
+    from . import worker_look  # its imports must not come before the user's own
+
+    if worker_look.is_looking():  # this is a loader within the dataset
+        return False
+    worker_look.begin(dataset, hashes_samples=is_iterable)
+    return True
+
+
+def _noted_by_look(collate_fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    from . import worker_look
+
+    def collate(data: Any) -> Any:
+        worker_look.note_batch(data)
+        try:
+            return collate_fn(data)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+
+    return collate
 
 
 def _observe(fetcher: Any, bodies_known: bool) -> None:

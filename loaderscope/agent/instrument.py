@@ -69,7 +69,9 @@ def declare_own_threads(count: int) -> None:
     process_hooks.own_thread_count = count
 
 
-def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, sharing_strategy: Optional[str] = None) -> None:
+def start_recording(
+    log_dir: str, timeout_s: float, thin_samples: bool = True, sharing_strategy: Optional[str] = None, looks_closer: bool = False
+) -> None:
     """Opens this process's log; workers started from now on log to the same folder.
 
     Args:
@@ -77,6 +79,7 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
         timeout_s: after 56 to 70 % of this time without a record a process writes its stacks beside its log.
         thin_samples: record samples that take less than 0.1 ms, and the CPU time of their fetches, in some batches only.
         sharing_strategy: how workers share tensors; None leaves it to torch.
+        looks_closer: workers also look at what happens to their dataset, which costs time.
 
     Raises:
         OSError: the log cannot be made (a full disk).
@@ -85,7 +88,9 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
     if recorder.log is not None:
         recorder.close_log()
     os.makedirs(log_dir, exist_ok=True)
-    recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples, sharing_strategy, prints_lines=True), Role.MAIN)
+    folder = os.path.abspath(log_dir)
+    plan = Plan(folder, timeout_s, thin_samples, sharing_strategy, prints_lines=True, looks_closer=looks_closer)
+    recorder.open_log(plan, Role.MAIN)
     if not len(_warning_patches):
         warning_notes.install(_warning_patches)
 

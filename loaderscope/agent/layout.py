@@ -233,6 +233,9 @@ STACKS_SUFFIX = ".stacks"
 REASONS_SUFFIX = ".reasons"
 """Why batches failed in a process, in {pid}-{opened_ns}.reasons: a line is a JSON list of texts, see `agent/reasons.py`."""
 
+LOOKS_SUFFIX = ".looks"
+"""What a worker of a probe trial saw of its dataset: a JSON object for each of its epochs, one a line, see `agent/worker_look.py`."""
+
 DEVICES_FILE = "devices.json"
 """The devices that a trial uses; written once into the trial's log folder, see `agent/used_devices.py`."""
 

@@ -200,6 +200,7 @@ class TrialOrder(_Json):
     gpu_window: Optional[int] = None  # steps that are profiled after the measured epochs
     samples_of: Optional[str] = None  # expression of `batch` that gives the samples in it; None: counted by the agent's own rules
     perfect_loader_bytes: Optional[Count] = None  # the most memory for the batches of a perfect loader; None: the loader itself is measured
+    probe: bool = False  # workers look closer at their dataset
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "TrialOrder":
@@ -232,6 +233,7 @@ class TrialOutcome(_Json):
     waits_in_main: bool = True  # False: another thread than the main one took the batches, which main may hardly feel
     loader_batches: Optional[int] = None  # of an epoch that the script's loop may leave early, as far as the loader tells
     child_names: Dict[str, str] = dataclasses.field(default_factory=dict)  # of processes that the script started, by pid
+    epoch_setter: Optional[Dict[str, Any]] = None  # of the dataset, see `epoch_setter.find_epoch_setter`; None: none, or not looked for
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     sharing_strategy: Optional[str] = None  # a spawned worker cannot inherit the trial's, nor how main's streams are buffered
     prints_lines: bool = False
     until_ns: int = 0  # when the recording ends; 0: with the process
+    looks_closer: bool = False  # workers look at their dataset, see `worker_look`
 
 
 write: Write = drop_record

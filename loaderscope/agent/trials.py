@@ -27,6 +27,7 @@ from . import (
 from .child_names import names_of_children
 from .device import DeviceClock, Period, device_clock
 from .epoch_count import epoch_numbers
+from .epoch_setter import find_epoch_setter
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
 from .fetch_hooks import thread_time_ns
@@ -147,7 +148,8 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     event_seconds: Optional[float] = None
     if order.record:
         instrument.install()
-        instrument.start_recording(order.log_dir, order.timeout_s, sharing_strategy=order.config.sharing_strategy)
+        strategy = order.config.sharing_strategy
+        instrument.start_recording(order.log_dir, order.timeout_s, sharing_strategy=strategy, looks_closer=order.probe)
     else:
         instrument.uninstall()
     try:
@@ -232,6 +234,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         whole_epochs=whole_epochs,
         notes=notes,
         child_names=names_of_children(),
+        epoch_setter=find_epoch_setter(feed.dataset) if order.probe or order.config.persistent_workers else None,
     )
 
 

@@ -102,6 +102,10 @@ def _observe_loop(process: Any) -> None:
         _send_errors_for_unsent(data_queue, process, requests)
     init_position = internals.parameter_index(process._target, internals.INIT_FUNCTION)
     if init_position is not None and init_position < len(arguments) and arguments[init_position] is not None:
+        if recorder.plan is not None and recorder.plan.looks_closer:
+            from . import worker_look
+
+            worker_look.note_init(arguments[init_position])
         arguments[init_position] = _observed_init(arguments[init_position])
         process._args = tuple(arguments)
 
@@ -122,6 +126,14 @@ def _observe_index_queue(queue: Any, requests: Dict[int, Any]) -> None:
     """Hooks the waiting for indices; `requests` keeps the message that asked for a batch until that batch is sent."""
     plain_get, activity = queue.get, recorder.threads.activity
     entered = waiting = False
+    looks = recorder.plan is not None and recorder.plan.looks_closer
+
+    def end_look() -> None:
+        """A message without a batch ends the epoch: the worker starts another one, or goes."""
+        if looks:
+            from . import worker_look
+
+            worker_look.end()
 
     def get(*args: Any, **kwargs: Any) -> Any:
         nonlocal entered, waiting
@@ -137,6 +149,8 @@ def _observe_index_queue(queue: Any, requests: Dict[int, Any]) -> None:
         if number >= 0:
             activity.batch = number
             requests[number] = message
+        else:
+            end_look()
         recorder.write(_INDEX_END, number)
         return message
 

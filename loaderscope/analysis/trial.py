@@ -39,11 +39,14 @@ from loaderscope.analysis.throughput import (
     samples_per_second,
     short_epochs_reason,
 )
+from loaderscope.analysis.worker_loads import look_notes, probed_epochs, worker_loads
 from loaderscope.facts.consumers import kind_of
+from loaderscope.facts.probed_workers import EpochSetter
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, Memory, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import count_text, duration_text, share_range_text
 from loaderscope.trace.model import Trace
+from loaderscope.trace.worker_looks import WorkerLook
 
 WIDE_BOUNDS = 0.2
 """Distance between the bounds of the device's busy share from which on it is said why."""
@@ -71,6 +74,7 @@ class TrialEnd:
         other_programs: programs beside the trial that took most CPU time, the greatest first.
         devices: models of the accelerators that the trial used.
         heat_throttles: how often the processor lowered its clocks because of heat; None if unknown.
+        looks: what the workers of a probe saw of their dataset.
     """
 
     status: str
@@ -84,6 +88,7 @@ class TrialEnd:
     other_programs: Sequence[OtherProgram] = ()
     devices: Sequence[str] = ()
     heat_throttles: int | None = None
+    looks: Sequence[WorkerLook] = ()
 
 
 def analyse(
@@ -141,7 +146,7 @@ def analyse(
         for item, pace in zip(times, paces, strict=True)
     ]  # within a training that goes on, only a trial that succeeded has used all of its last epoch
     epoch_s = _epoch_estimate(times, full_batches, paces)
-    notes = [*trace.notes, *(outcome.notes if outcome else [])]
+    notes = [*trace.notes, *(outcome.notes if outcome else []), *look_notes(end.looks)]
     if has_whole_epochs and not steady.windows and per_batch is not None:
         notes.append(
             f"An epoch has only {count_text(full_batches or 0, 'batch')}, too few for a steady state: the rate is that of whole epochs "
@@ -225,6 +230,9 @@ def analyse(
         batch_costs=find_batch_costs(trace, steady),
         loader_batches=outcome.loader_batches if outcome else None,
         iterators=longest_spans(trace, MAIN, spans_of(trace, MAIN, State.ITERATOR)),
+        worker_loads=[] if planned.perfect_loader else worker_loads(trace, epochs),
+        probed_epochs=probed_epochs(trace, end.looks),
+        epoch_setter=msgspec.convert(outcome.epoch_setter, EpochSetter) if outcome and outcome.epoch_setter else None,
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)

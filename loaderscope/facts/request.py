@@ -99,6 +99,7 @@ class Request:
     startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py
     ceiling: bool = True  # measure what a perfect loader would reach, where a real step takes the batches
     remedy: RemedyToTry | None = None  # measure one setting, and this remedy in turn with it, and nothing else
+    probe_trial: bool = True  # run one more trial that looks closer at what workers do with the dataset
 
     @property
     def script_text(self) -> str:
@@ -121,4 +122,5 @@ class Request:
             values["batch_size"] = None  # the loader's own
         axes = Axes.of({field: None if value is None else (value,) for field, value in values.items()})
         preload = config.forkserver_preload or ()
-        return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, ceiling=False)
+        no_others = {"startup": False, "ceiling": False, "probe_trial": False}
+        return dataclasses.replace(self, axes=axes, repeats=1, forkserver_preload=preload, **no_others)

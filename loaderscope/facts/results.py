@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share, TimeNs
+from loaderscope.facts.probed_workers import EpochSetter, ProbedEpoch, WorkerLoad
 from loaderscope.facts.purposes import PERFECT_LOADER, PROBE, REMEDY, SETTING, Purpose
 from loaderscope.facts.statuses import FINAL_KEYS
 
@@ -687,6 +688,9 @@ class TrialResult:
     batch_costs: BatchCosts | None = None
     loader_batches: Count | None = None  # that the loader would give in an epoch which the script's own loop may leave early
     iterators: list[LaneSpan] = dataclasses.field(default_factory=list)  # the longest makings of iterators
+    worker_loads: list[WorkerLoad] = dataclasses.field(default_factory=list)
+    probed_epochs: list[ProbedEpoch] = dataclasses.field(default_factory=list)  # of a probe
+    epoch_setter: EpochSetter | None = None  # None: none, or not looked for
 
     @property
     def purpose(self) -> Purpose:

@@ -15,7 +15,7 @@ from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.machine import Machine
-from loaderscope.sweep.trial_size import batch_limit, epochs_asked_for, expected_epochs
+from loaderscope.sweep.trial_size import batch_limit, batches_of, epochs_asked_for, expected_epochs
 
 MIB = 1 << 20
 
@@ -253,7 +253,10 @@ def estimate(
     peak = max((_peak_bytes(trial.config, cost, measured) for trial in runs), default=None)
     seconds: float | None = 0.0
     for trial in runs:
-        trial_s = compute(trial.config, dataclasses.replace(request, epochs=epochs_asked_for(request, trial)))
+        asked = dataclasses.replace(request, epochs=epochs_asked_for(request, trial))
+        if trial.probe:
+            asked = dataclasses.replace(asked, batches=batches_of(request, trial), consumer=None)
+        trial_s = compute(trial.config, asked)
         if kind_of(request.consumer).is_training:
             trial_s = _measured_seconds(trial.config, request, measured)
         elif trial_s is not None:

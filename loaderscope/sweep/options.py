@@ -215,6 +215,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="do not measure how fast the step could be with a perfect loader, which has every batch ready: the ceiling of any setting "
         "(measured last, for a step that does real work)",
     )
+    work.add_argument(
+        "--no-probe-trial",
+        dest="probe_trial",
+        action="store_false",
+        help="leave out the short trial, after all others, that looks closer at what workers do with the dataset: equal samples, equal "
+        "random numbers, state that is lost",
+    )
     work.add_argument("--device", help="move each batch there before the step, e.g. cuda:0 (no transfer)")
     work.add_argument(
         "--h2d",
@@ -327,4 +334,5 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         pcie=options.pcie,
         startup=options.startup,
         ceiling=options.ceiling,
+        probe_trial=options.probe_trial,
     )

@@ -14,6 +14,7 @@ from loaderscope.agent.messages import ErrorInfo, TrialOrder
 from loaderscope.analysis.disturbance import mark_replaced, taken_text
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.consumers import kind_of
+from loaderscope.facts.purposes import PROBE
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
@@ -187,7 +188,8 @@ class Pool:
         vain = 0  # repeats in a row that were disturbed, too
         for _ in range(self._request.repeat_disturbed):
             counted = [result for result in mark_replaced(self._results) if result.replaced_by is None]
-            for result in [result for result in counted if result.status == "ok" and result.is_disturbed]:
+            measured = [result for result in counted if result.status == "ok" and result.purpose is not PROBE]
+            for result in [result for result in measured if result.is_disturbed]:
                 if not self._has_time_for(result):
                     self._log("Disturbed trials are not measured again: the budget (--max-seconds) does not allow it.")
                     return
@@ -202,7 +204,6 @@ class Pool:
                     result.config,
                     replaces=replaced,
                     perfect_loader=result.perfect_loader,
-                    probe=result.probe,
                     remedy=result.remedy,
                 )
                 self._run = run = dataclasses.replace(run, plan=[*run.plan, trial])

@@ -21,6 +21,8 @@ Skip = tuple[str, str]
 """Why a setting is not run: the kind of the reason, and a sentence."""
 
 PERSISTENT_WITHOUT_WORKERS = ("unsupported", "Persistent workers need at least one worker.")
+PROBE_WORKERS = 2
+"""A probe compares workers: two are enough."""
 NOTHING_PINNED = "Nothing was pinned, despite pin_memory: torch pins memory only for an accelerator, and finds none here."
 """The note of a trial that `--force` ran without an accelerator."""
 
@@ -62,8 +64,33 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
         for config, skip in _order_of_repeat(settings, repeat, rounds):
             if repeat == 0 or (skip is None and repeat < repeats[config]):
                 trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
-    perfect = _perfect_loaders(request, [config for config, skip in settings if skip is None])
-    return trials + [PlannedTrial(len(trials) + number, 0, config, perfect_loader=True) for number, config in enumerate(perfect)]
+    possible = [config for config, skip in settings if skip is None]
+    perfect = _perfect_loaders(request, possible)
+    trials += [PlannedTrial(len(trials) + number, 0, config, perfect_loader=True) for number, config in enumerate(perfect)]
+    probed = _probed(request, request.current or target.current, possible, facts)
+    return trials if probed is None else [*trials, PlannedTrial(len(trials), 0, probed, probe=True)]
+
+
+def _probed(request: Request, current: TrialConfig | None, configs: list[TrialConfig], facts: Facts) -> TrialConfig | None:
+    """Returns the setting of the probe: the user's own if it has workers, else one of the sweep's; None for a sweep without workers.
+
+    Its workers are not persistent: then the second epoch shows what they lose.
+    """
+    if not request.probe_trial or request.startup or kind_of(request.consumer).is_training or request.gpu_window:
+        return None
+    with_workers = [config for config in configs if config.num_workers and config.backend == "process"]
+    if not with_workers:
+        return None
+    chosen = min(
+        with_workers,
+        key=lambda config: (config.start_method != facts.default_start_method, config.num_workers != PROBE_WORKERS, config.num_workers),
+    )
+    if current is not None and current.num_workers and current.backend != "thread":
+        changes = {field: getattr(current, field) for field in ("num_workers", "start_method", "batch_size", "sharing_strategy")}
+        chosen = dataclasses.replace(chosen, **{field: value for field, value in changes.items() if value is not None})
+        if chosen.start_method not in facts.start_methods:
+            return None
+    return dataclasses.replace(chosen, persistent_workers=False, pin_memory=False)
 
 
 def _remedy_trials(

@@ -23,13 +23,14 @@ from loaderscope.sweep.processes.last_activity import activity_at_death, last_wo
 from loaderscope.sweep.processes.processor_use import ProcessorUse
 from loaderscope.sweep.processes.temporary_folders import base_folder
 from loaderscope.sweep.ready_agent import error_info
-from loaderscope.sweep.trial_size import batch_limit, enough_batches, epochs_asked_for
+from loaderscope.sweep.trial_size import batches_of, enough_batches, epochs_asked_for
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler, TrialSampling
 from loaderscope.trace.model import Trace
 from loaderscope.trace.process_places import most_telling, process_places, with_source_lines
 from loaderscope.trace.reader import TraceReader, read_stacks
 from loaderscope.trace.used_devices import read_used_devices
+from loaderscope.trace.worker_looks import read_looks
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
 """Matches the last line of a traceback."""
@@ -60,18 +61,19 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         trial=trial.id,
         log_dir=log_dir,
         config=trial.config,
-        batches=batch_limit(request, trial.config),
+        batches=batches_of(request, trial),
         epochs=epochs_asked_for(request, trial),
         enough_batches=enough_batches(request, trial.config),
         shuffle=request.shuffle,
         seed=request.seed,
-        consumer=request.consumer or Consumer("none"),
-        device=request.device,
+        consumer=(None if trial.probe else request.consumer) or Consumer("none"),
+        device=None if trial.probe else request.device,
         h2d=request.h2d,
         timeout_s=request.timeout_s,
         gpu_window=request.gpu_window if trial.purpose.is_of_setting and not trial.repeat else None,
         samples_of=request.samples_of,
         perfect_loader_bytes=read_machine().memory_available_bytes // PERFECT_LOADER_PART if trial.perfect_loader else None,
+        probe=trial.probe,
     )
 
 
@@ -103,6 +105,7 @@ def trial_end(  # noqa: PLR0917
         other_programs=sampling.others.programs,
         devices=used.models if used is not None else (),
         heat_throttles=sampling.others.heat_throttles,
+        looks=read_looks(log_dir),
     )
 
 

@@ -23,6 +23,25 @@ def batch_limit(request: Request, config: TrialConfig) -> int | None:
     return max(DEFAULT_BATCHES + warm_up, batches_for_rate(config, warm_up))
 
 
+PROBE_EPOCHS = 2
+"""The second one shows what workers lose between epochs."""
+PROBE_BATCHES = (4, 16)
+"""Fewest and most batches of an epoch that each worker of a probe gives."""
+PROBE_SAMPLES = 32
+"""A probe reads so many samples for each worker if its bounds of batches allow it."""
+
+
+def batches_of(request: Request, trial: PlannedTrial) -> int | None:
+    """Returns the batches of each epoch of a trial at most; None for all. A probe takes few."""
+    limit, config = batch_limit(request, trial.config), trial.config
+    if not trial.probe:
+        return limit
+    fewest, most = PROBE_BATCHES
+    of_worker = most if config.batch_size is None else min(max(fewest, -(-PROBE_SAMPLES // max(1, config.batch_size))), most)
+    wanted = of_worker * config.num_workers
+    return wanted if request.batches is None or request.batches == DEFAULT_BATCHES else min(wanted, request.batches)
+
+
 def enough_batches(request: Request, config: TrialConfig) -> int | None:
     """Returns the batches of one epoch that show a rate; None where no rate is wanted."""
     return None if request.startup else batches_for_rate(config, kind_of(request.consumer).warm_up_batches)
@@ -30,6 +49,8 @@ def enough_batches(request: Request, config: TrialConfig) -> int | None:
 
 def epochs_asked_for(request: Request, trial: PlannedTrial) -> int | None:
     """Returns the epochs of a trial; None leaves them open. One shows the rate of a perfect loader; a training takes those it has."""
+    if trial.probe:
+        return PROBE_EPOCHS
     is_one = trial.perfect_loader and not kind_of(request.consumer).is_training
     return 1 if is_one else request.epochs
 

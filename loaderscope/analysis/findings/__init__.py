@@ -9,6 +9,8 @@ from loaderscope.analysis.findings import (
     disk,
     disturbed,
     dropped_samples,
+    duplicate_samples,
+    duplicate_seeds,
     fetch_time,
     head_of_line,
     input_bound,
@@ -20,6 +22,7 @@ from loaderscope.analysis.findings import (
     prefetch,
     profiled_window,
     sampler_bound,
+    set_epoch,
     small_batches,
     startup_causes,
     states_saved,
@@ -27,7 +30,9 @@ from loaderscope.analysis.findings import (
     threads,
     transfer_bound,
     trial_failures,
+    worker_shares,
     worker_startup,
+    worker_state,
 )
 from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.facts.results import Finding
@@ -44,6 +49,11 @@ _KINDS = (
     accelerator,
     profiled_window,
     dropped_samples,
+    duplicate_samples,
+    duplicate_seeds,
+    worker_shares,
+    worker_state,
+    set_epoch,
     worker_startup,
     startup_causes,
     memory_use,
