@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.combine_repeats import combine
+from loaderscope.analysis.recommend import UNKNOWN_NOISE_SHARE
 from loaderscope.analysis.training import Training
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate, Recommendation, SettingResult, TrialResult
@@ -51,8 +52,20 @@ def find_ceiling(
     if row is None or row.rate is None or (row.samples_per_second is None) != (reference.samples_per_second is None):
         return None
     samples, batches = _of_step_alone(row.samples_per_second, row), _of_step_alone(row.batches_per_second, row)
-    saves = _saved(reference.rate, samples or batches or row.rate)
+    rate = samples or batches or row.rate
+    if any(_is_surely_above(setting, rate) for setting in settings if _is_alike(row, setting)):
+        return None  # no loader can be: something slowed the perfect one down
+    saves = _saved(reference.rate, rate)
     return Ceiling(samples, saves.value, row.trials[0], MEASURED, batches, saves.ci95)
+
+
+def _is_surely_above(setting: SettingResult, ceiling: Estimate) -> bool:
+    """Whether a setting is faster than a ceiling by more than the noise of single runs."""
+    rate = setting.rate
+    if rate is None:
+        return False
+    least, most = (rate.value if rate.ci95 is None else rate.ci95[0]), (ceiling.value if ceiling.ci95 is None else ceiling.ci95[1])
+    return least > (1 + UNKNOWN_NOISE_SHARE) * most
 
 
 def _is_alike(row: SettingResult, reference: SettingResult) -> bool:

@@ -92,6 +92,10 @@ def test_a_setting_that_beats_the_ceiling_saves_nothing():
     assert verdict_of(made_up(0, config_of(0), 410.0, 4.0), perfect(1, 400.0, 4.0)).ceiling.saves_share == 0.0
 
 
+def test_a_ceiling_that_a_setting_is_far_above_is_none():
+    assert verdict_of(made_up(0, config_of(0), 400.0, None), made_up(1, config_of(2), 500.0, None), perfect(2, 410.0, None)).ceiling is None
+
+
 def sentence(value, interval, source=MEASURED, waiting=None):
     setting = dataclasses.replace(SettingResult(config_of(2), [1]), train_s=3600.0, wait_share=waiting)
     return ceiling_sentence(Ceiling(Estimate(400.0), value, 2, source, None, interval), setting)
