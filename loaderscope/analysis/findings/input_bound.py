@@ -169,8 +169,11 @@ def _change_at_place(context: Context, recorded: RecordedLoader, setting: Settin
 
 
 def _waiting_cpu_share(context: Context, setting: SettingResult) -> float | None:
-    """Returns the processor time of a fetch as a share of its time, if the dataset waits rather than computes."""
-    known = [trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs]
+    """Returns the processor time of a fetch as a share of its time, if the dataset waits rather than computes.
+
+    Fetches of a disturbed trial waited for a core.
+    """
+    known = [trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs and not trial.is_disturbed]
     shares = [share for share in known if share is not None]
     return min(shares) if shares and min(shares) < _COMPUTES_FROM else None
 
