@@ -45,7 +45,7 @@ class Pathology:
 
 
 _TWO_WORKERS = ("--num-workers", "2")
-_SHORT_TIMEOUT = ("--num-workers", "0,2", "--timeout", "6")
+_SHORT_TIMEOUT = ("--num-workers", "0,2", "--timeout", "8")
 _SHORT_TRAINING = ("--num-workers", "2", "--step", "training", "--batches", "20")
 _SPAWNED = ("--num-workers", "2", "--start-method", "spawn")
 
@@ -89,7 +89,7 @@ SICK = (
     Pathology("seasons", ("prefetch",), _INPUT_BOUND),
     Pathology("panels", ("prefetch",)),
     Pathology("murals", ("shared-memory-full",), shared_memory="40m"),
-    Pathology("chords", ("too-many-files",)),
+    Pathology("chords", ("too-many-files",), options=_SHORT_TIMEOUT),
     Pathology("invoices", ("states-saved",), library="torchdata"),
     Pathology("doors", ("hung",), options=_SHORT_TIMEOUT),
     Pathology("bridges", ("worker-died",)),
