@@ -48,6 +48,7 @@ _TWO_WORKERS = ("--num-workers", "2")
 _SHORT_TIMEOUT = ("--num-workers", "0,2", "--timeout", "8")
 _SHORT_TRAINING = ("--num-workers", "2", "--step", "training", "--batches", "20")
 _SPAWNED = ("--num-workers", "2", "--start-method", "spawn")
+_FORCED = ("--num-workers", "0,2", "--force")
 
 SICK = (
     Pathology("neighbours", ("sampler-bound",)),
@@ -88,7 +89,7 @@ SICK = (
     Pathology("digits", ("small-batches",)),
     Pathology("seasons", ("prefetch",), _INPUT_BOUND),
     Pathology("panels", ("prefetch",)),
-    Pathology("murals", ("shared-memory-full",), shared_memory="40m"),
+    Pathology("murals", ("shared-memory-full",), options=_FORCED, shared_memory="40m"),
     Pathology("chords", ("too-many-files",), options=_SHORT_TIMEOUT),
     Pathology("invoices", ("states-saved",), library="torchdata"),
     Pathology("doors", ("hung",), options=_SHORT_TIMEOUT),
