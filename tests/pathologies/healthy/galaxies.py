@@ -9,7 +9,7 @@ model = torch.nn.Sequential(
 
 
 def make_loader():
-    return DataLoader(TensorDataset(torch.rand(6400, 1024), torch.randint(8, (6400,))), batch_size=128, shuffle=True)
+    return DataLoader(TensorDataset(torch.rand(3840, 1024), torch.randint(8, (3840,))), batch_size=128, shuffle=True)
 
 
 def train_step(batch):
