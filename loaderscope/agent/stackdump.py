@@ -43,14 +43,13 @@ class StackDump:
         try:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - it stays open for the timer
         except OSError:
-            self._file = None
             return
-        self._start_answering()
+        self._start_answering(self._file)
 
-    def _start_answering(self) -> None:
+    def _start_answering(self, file: IO[bytes]) -> None:
         """Dumps at `ASK_SIGNAL` from now on, unless the script handles that signal itself."""
         if ASK_SIGNAL is not None and signal.getsignal(ASK_SIGNAL) in (signal.SIG_DFL, signal.SIG_IGN):
-            faulthandler.register(ASK_SIGNAL, self._file, all_threads=True, chain=False)
+            faulthandler.register(ASK_SIGNAL, file, all_threads=True, chain=False)
             self._answers = True
 
     def _stop_answering(self) -> None:

@@ -87,7 +87,7 @@ def _range_text(estimate: Estimate, write: Callable[[float], str]) -> str:
 
 def _verdict(ratio: Estimate) -> str:
     if ratio.ci95 is None:
-        return f"{ratio.value:.2f} times, with too few repeats for an interval"
+        return f"{ratio.value:.2f} times; no interval is known"
     low, high = ratio.ci95
     bounds = f"{ratio.value:.2f} times ({low:.2f} to {high:.2f})"
     return f"no difference that can be told, {bounds}" if low <= 1.0 <= high else bounds
