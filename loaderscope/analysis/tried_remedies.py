@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Estimate, Remedy, SettingResult
-from loaderscope.facts.text import bytes_text, rate_text
+from loaderscope.facts.text import bytes_text, duration_text, rate_text
 
-NOTABLE_BYTES_SHARE = 0.05
-"""Memory is told if it changes by this share."""
+NOTABLE_CHANGE = 0.05
+"""Memory, and the length of the training, are told if they change by this share."""
+
+_COMPARED: tuple[tuple[str, Callable[[float], str], str], ...] = (
+    ("samples_per_second", rate_text, " samples/s"),
+    ("batches_per_second", rate_text, " batches/s"),
+    ("epoch_s", duration_text, " an epoch"),
+)
+"""Figures of a setting, how they are written, and their units: the first that both have is compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +29,9 @@ class TriedRemedy:
         remedy: the remedy.
         trials_before: of the setting without it.
         trials_after: of the setting with it.
-        before: the rate without it, in samples or else in batches a second.
-        after: the rate with it.
-        ratio: after over before.
+        before: the rate without it, in samples or else in batches a second; without rates the seconds of an epoch.
+        after: the same with it.
+        ratio: how many times as fast it is with the remedy.
         sentence: all that in words.
     """
 
@@ -43,21 +50,23 @@ class TriedRemedy:
 
 
 def tried_remedies(request: Request, settings: Sequence[SettingResult], remedies: Sequence[SettingResult]) -> list[TriedRemedy]:
-    """Returns the comparison of each remedy with the only setting of its run; none where one of them has no rate (yet)."""
+    """Returns the comparison of each remedy with the only setting of its run; none where one of them has no figures (yet)."""
     if request.remedy is None or len(settings) != 1:
         return []
     return [one for remedy in remedies if (one := _compare(settings[0], remedy)) is not None]
 
 
 def _compare(setting: SettingResult, remedied: SettingResult) -> TriedRemedy | None:
-    before, after, remedy = setting.rate, remedied.rate, remedied.remedy
-    if before is None or after is None or remedy is None:
-        return None
-    ratio = _ratio(before, after)
-    unit = "samples/s" if setting.samples_per_second is not None else "batches/s"
-    sentence = f"{remedy.change}: before {_rate_range(before)} {unit}, after {_rate_range(after)} {unit}: {_verdict(ratio)}."
-    memory = _memory_words(setting.peak_total_bytes, remedied.peak_total_bytes)
-    return TriedRemedy(remedy, setting.trials, remedied.trials, before, after, ratio, f"{sentence}{memory}")
+    remedy = remedied.remedy
+    for field, write, unit in _COMPARED:
+        before, after = getattr(setting, field), getattr(remedied, field)
+        if remedy is not None and before is not None and after is not None and before.value > 0 and after.value > 0:
+            ratio = _ratio(after, before) if field == "epoch_s" else _ratio(before, after)
+            ranges = f"before {_range_text(before, write)}{unit}, after {_range_text(after, write)}{unit}"
+            others = _training_words(setting.train_s, remedied.train_s) + _memory_words(setting.peak_total_bytes, remedied.peak_total_bytes)
+            sentence = f"{remedy.change}: {ranges}: {_verdict(ratio)}.{others}"
+            return TriedRemedy(remedy, setting.trials, remedied.trials, before, after, ratio, sentence)
+    return None
 
 
 def _ratio(before: Estimate, after: Estimate) -> Estimate:
@@ -69,22 +78,29 @@ def _ratio(before: Estimate, after: Estimate) -> Estimate:
     return Estimate(value, (max(value - half, 0.0), value + half))
 
 
-def _rate_range(rate: Estimate) -> str:
-    if rate.ci95 is None:
-        return rate_text(rate.value)
-    low, high = map(rate_text, rate.ci95)
+def _range_text(estimate: Estimate, write: Callable[[float], str]) -> str:
+    if estimate.ci95 is None:
+        return write(estimate.value)
+    low, high = map(write, estimate.ci95)
     return low if low == high else f"{low} to {high}"
 
 
 def _verdict(ratio: Estimate) -> str:
     if ratio.ci95 is None:
-        return f"{ratio.value:.2f} times, with too few repeats for an interval"
+        return f"{ratio.value:.2f} times; no interval is known"
     low, high = ratio.ci95
     bounds = f"{ratio.value:.2f} times ({low:.2f} to {high:.2f})"
     return f"no difference that can be told, {bounds}" if low <= 1.0 <= high else bounds
 
 
+def _training_words(before_s: float | None, after_s: float | None) -> str:
+    """Returns what becomes of the training, which start-up lengthens, too."""
+    if not before_s or not after_s or abs(after_s - before_s) < NOTABLE_CHANGE * before_s:
+        return ""
+    return f" The training: before {duration_text(before_s)}, after {duration_text(after_s)}."
+
+
 def _memory_words(before_bytes: int | None, after_bytes: int | None) -> str:
-    if not before_bytes or not after_bytes or abs(after_bytes - before_bytes) < NOTABLE_BYTES_SHARE * before_bytes:
+    if not before_bytes or not after_bytes or abs(after_bytes - before_bytes) < NOTABLE_CHANGE * before_bytes:
         return ""
     return f" Peak memory: before {bytes_text(before_bytes)}, after {bytes_text(after_bytes)}."

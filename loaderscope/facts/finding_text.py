@@ -34,18 +34,18 @@ _UNITS = (
 _PLAIN_UNITS = {"seconds": duration_text, "bytes": bytes_text}
 _THRESHOLD_WORDS = ("threshold", "least", "most", "min", "max")
 """Words of a name that say that its value is a threshold."""
-_NO_FIGURES = ("kind", "statuses", "compared_with")
-"""Names of evidence that the message says in words."""
+_PLACES = "places"
+"""Names the evidence of where each process stands, a text for each."""
+_NO_FIGURES = (_PLACES, "kind", "statuses", "compared_with", "programs")
+"""Names of evidence that is written line by line, or that the message says in words."""
 _MOST_VALUES = 4
-_LONGEST_VALUE = 60
-"""Characters of a text beyond which it is a line of its own."""
 
 
 def evidence_figures(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns the short figures of an evidence as pairs of name and value, thresholds named as such; unknown values are left out."""
     figures = []
     for name, value in evidence.items():
-        if value is None or name in _NO_FIGURES or _lines_of(value):
+        if value is None or name in _NO_FIGURES:
             continue
         text = _value_text(name, value)
         if text:
@@ -54,8 +54,8 @@ def evidence_figures(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
-    """Returns what an evidence holds line by line, such as the places at which processes stand."""
-    return [line for value in evidence.values() for line in _lines_of(value)]
+    """Returns where each process stands, if the evidence tells it."""
+    return [str(line) for line in evidence.get(_PLACES) or ()]
 
 
 def evidence_text(evidence: Mapping[str, Any]) -> str:
@@ -119,14 +119,3 @@ def _value_text(name: str, value: Any) -> str:
     if written is not None:
         return written(value)
     return grouped_text(value) if isinstance(value, int) else mean_count_text(value)
-
-
-def _lines_of(value: Any) -> list[str]:
-    """Returns the lines of a value that is too long for a figure: a list of texts or of mappings; none of another."""
-    if not isinstance(value, list) or not value:
-        return []
-    if all(isinstance(one, Mapping) for one in value):
-        return [" · ".join(str(part) for part in one.values() if part not in (None, "")) for one in value]
-    if all(isinstance(one, str) for one in value) and any(len(one) > _LONGEST_VALUE or "\n" in one or ":" in one for one in value):
-        return [line for one in value for line in one.splitlines()]
-    return []

@@ -64,6 +64,13 @@ def test_peak_memory_is_told_where_it_changes():
     assert "1.2 GB" in one.sentence and "800 MB" in one.sentence
 
 
+def test_without_rates_the_time_of_an_epoch_is_compared():
+    plain, tried = ([dataclasses.replace(row, samples_per_second=None) for row in rows] for rows in trials_of((100.0,) * 3, (200.0,) * 3))
+    (one,) = tried_remedies(REQUEST, combine(plain, Training(1)), combine(tried, Training(1)))
+    assert (one.before.value, one.after.value) == (pytest.approx(320.0), pytest.approx(160.0))
+    assert one.ratio.value == pytest.approx(2.0)
+
+
 def test_nothing_is_compared_before_both_have_a_rate_or_without_such_a_request():
     plain, tried = trials_of((300.0,), (600.0,))
     settings, remedies = combine(plain, Training(1)), combine(tried, Training(1))

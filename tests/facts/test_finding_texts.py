@@ -50,10 +50,9 @@ def test_unknown_and_infinite_values_are_left_out():
 
 
 def test_places_of_processes_are_lines_and_no_figures():
-    evidence = {"places": ["main: train.py:87 in load", "worker 0: train.py:31"], "programs": ["cc1plus", "ld"]}
+    evidence = {"places": ["main: train.py:87 in load", "worker 0: train.py:31"], "sources": ["a.py:3", "b.py:4"]}
     assert evidence_lines(evidence) == evidence["places"]
-    assert evidence_figures(evidence) == [("programs", "cc1plus and ld")]
-    assert evidence_lines({"stands": [{"process": "main", "file": "train.py", "line": 87}]}) == ["main · train.py · 87"]
+    assert evidence_figures(evidence) == [("sources", "a.py:3 and b.py:4")]
 
 
 def test_a_gain_is_told_beside_the_training_with_its_interval():

@@ -6,7 +6,7 @@ import html
 import math
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QResizeEvent, QTextDocument
 from PySide6.QtWidgets import QLabel, QMainWindow, QSizePolicy, QToolBar
 
@@ -132,15 +132,9 @@ class HeadlineBar(QToolBar):
         self._export = self.widgetForAction(export)
         window.addToolBar(self)
         headline.sentenceChanged.connect(self.choose_row)
-        window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self._window and event.type() == QEvent.Type.Resize:
-            self.choose_row()
-        return super().eventFilter(watched, event)
 
     def choose_row(self) -> None:
-        """Moves the headline to the row in which it is readable."""
+        """Moves the headline to the row in which it is readable; to be called when the window has another width."""
         beside_px = self._window.width() - self._buttons.sizeHint().width() - self._export.sizeHint().width() - BESIDE_HEADLINE_PX
         needs_row = self._headline.lines_at(beside_px) > MOST_LINES_BESIDE
         if needs_row != self._window.toolBarBreak(self):

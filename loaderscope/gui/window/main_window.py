@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSettings
-from PySide6.QtGui import QCloseEvent, QShowEvent
+from PySide6.QtGui import QCloseEvent, QResizeEvent, QShowEvent
 
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.panels.run_kind_choice import TRAINING_SWEEP
@@ -129,6 +129,10 @@ class MainWindow(RunWindow):
         """Switches between the light and the dark theme."""
         self.look.switch_theme()
         self.shown.show_results_again()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.views.headline_bar.choose_row()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
