@@ -53,7 +53,7 @@ def test_workers_that_wait_for_indices_are_idle():
 def test_many_tensors_are_told_by_number_with_what_one_tensor_saves():
     trial = row(0, 2, 0.05, sending(unpack_s=0.048), batch_tensors=1600.0, batch_bytes=25_600.0)
     finding = find(trial, current=trial.config)["transfer-bound"]
-    assert "1 600 tensors" in finding.message.replace("\u202f", " ").replace("\u00a0", " ")
+    assert "1 600 separate tensors" in finding.message.replace("\u202f", " ").replace("\u00a0", " ")
     assert finding.evidence["unpack_share"] == pytest.approx(0.96)
     assert finding.gain_s.value == pytest.approx(10_000 * (0.05 - 0.002))  # main needs 2 ms more, and so do two workers
     assert finding.severity == "warning"
