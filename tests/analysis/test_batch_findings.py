@@ -10,7 +10,7 @@ from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import BatchCosts, Estimate, LaneSpan, Memory, Phase, Signs, Startup, WorkerMemory
+from loaderscope.facts.results import BatchCosts, Disturbance, Estimate, LaneSpan, Memory, Phase, Signs, Startup, WorkerMemory
 
 CHEAP = BatchCosts(0.002, 0.0005, 0.0005, 0.006, 0.0002, 600.0, 0.1)
 
@@ -53,7 +53,7 @@ def test_workers_that_wait_for_indices_are_idle():
 def test_many_tensors_are_told_by_number_with_what_one_tensor_saves():
     trial = row(0, 2, 0.05, sending(unpack_s=0.048), batch_tensors=1600.0, batch_bytes=25_600.0)
     finding = find(trial, current=trial.config)["transfer-bound"]
-    assert "1 600 tensors" in finding.message.replace("\u202f", " ").replace("\u00a0", " ")
+    assert "1 600 separate tensors" in finding.message.replace("\u202f", " ").replace("\u00a0", " ")
     assert finding.evidence["unpack_share"] == pytest.approx(0.96)
     assert finding.gain_s.value == pytest.approx(10_000 * (0.05 - 0.002))  # main needs 2 ms more, and so do two workers
     assert finding.severity == "warning"
@@ -149,7 +149,7 @@ def test_more_workers_than_cores_are_forecast_for_a_setting_that_was_not_measure
 
 def test_workers_that_wait_or_were_measured_get_no_forecast():
     own = config_of(64)
-    assert "too-many-workers" not in find(computing(0, 0, 0.02, cpu_share=0.2), computing(1, 2, 0.011, cpu_share=0.2), current=own)
+    assert "too-many-workers" not in find(computing(0, 0, 0.02, cpu_share=0.1), computing(1, 2, 0.011, cpu_share=0.1), current=own)
     measured = find(computing(0, 2, 0.011), computing(1, 64, 0.012), current=own)
     assert "too-many-workers" not in measured
     assert measured["more-workers-than-cores"].change == "num_workers=2"
@@ -176,3 +176,15 @@ def test_snapshots_at_each_step_are_told_by_what_they_cost():
 
 def test_the_time_between_a_batch_and_its_sending_is_measured():
     assert measure(100, num_workers=2, step_ns=None).batch_costs.keep_s == 0.0
+
+
+def test_a_fetch_that_waited_for_a_core_computes_all_the_same():
+    beside = Disturbance("steady", 5.0, 2, 1.9, 0.85, 0.85, True)
+    trials = [dataclasses.replace(computing(0, 0, 0.1, cpu_share=0.14), disturbance=beside)]
+    assert find(*trials, current=config_of(64))["too-many-workers"].evidence["fetch_cpu_share"] == pytest.approx(0.14 / 0.15, abs=0.001)
+
+
+def test_so_many_workers_as_waiting_fetches_can_use_get_no_forecast():
+    half = [computing(0, 0, 0.02, cpu_share=0.5), computing(1, 2, 0.011, cpu_share=0.5)]
+    assert "too-many-workers" not in find(*half, current=config_of(4))
+    assert "too-many-workers" in find(*half, current=config_of(8))

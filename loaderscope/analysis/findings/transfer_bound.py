@@ -91,7 +91,7 @@ def _about(context: Context, setting: SettingResult, load: _Load) -> Finding:
     pipe_bytes = mean([cost.pipe_bytes or 0.0 for cost in costs])
     by_number = has_many_tensors(setting)
     share, does = max((load.unpack_share, "the main process unpacks them"), (load.send_share, "the workers pack them"))
-    what = f"{mean_count_text(setting.batch_tensors)} tensors" if by_number else f"{bytes_text(pipe_bytes)} of pickled objects"
+    what = f"{mean_count_text(setting.batch_tensors)} separate tensors" if by_number else f"{bytes_text(pipe_bytes)} of pickled objects"
     name = context.name_of(setting.config)
     gain_s = _gain(context, setting, load) if by_number else None
     is_own = setting is context.subject or context.recorded is not None
