@@ -50,7 +50,7 @@ def _with_place_of_samples(info: ErrorInfo, feed: Feed) -> ErrorInfo:
     if info.file is not None or code is None or not is_user_file(code.co_filename):
         return info
     place = Place(os.path.abspath(code.co_filename), code.co_firstlineno, name)
-    return dataclasses.replace(info, message="%s; samples are made at %s" % (info.message, place), file=place.file, line=place.line)
+    return dataclasses.replace(info, message="%s; the dataset makes it at %s" % (info.message, place), file=place.file, line=place.line)
 
 
 def _exit_codes(error: BaseException) -> List[int]:

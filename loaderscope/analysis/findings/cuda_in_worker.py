@@ -37,7 +37,7 @@ def find(context: Context) -> list[Finding]:
 
 def _text_of(error: ErrorInfo | None) -> str | None:
     """Returns the text that shows the use of CUDA; None if the error shows none."""
-    return None if error is None else next((text for text in TEXTS if text in error.message or text in error.traceback), None)
+    return None if error is None else next((text for text in TEXTS if text in error.traceback), None)
 
 
 def _about(context: Context, trials: list[TrialResult], in_workers: list[TrialResult], error: ErrorInfo) -> Finding:

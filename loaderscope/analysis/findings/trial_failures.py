@@ -52,16 +52,19 @@ THROUGH_QUEUES = {
     ),
 }
 """Message and advice for objects that are pickled while batches are made, not when workers start, by the error's route."""
-SAMPLES_DIFFER_ADVICE = "A batch is one tensor, so its samples must be alike: make them so in the dataset, or let a collate_fn pad them, or return a list of them."
-CHANGES = {
-    error_sentences.SAMPLES_DIFFER: (
-        "def collate(samples):  # pads to the longest of the batch\n"
-        "    return torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)\n\n"
-        "DataLoader(..., collate_fn=collate)"
-    ),
-    error_sentences.GRADIENTS: "return sample.detach()  # at the end of __getitem__",
-}
-"""The remedy as code, by the error's cause."""
+SAMPLES_DIFFER_ADVICE = (
+    "A batch is one tensor, so its samples must be alike: make them so in the dataset, or let a collate_fn pad them "
+    "or return a list of them."
+)
+_DIFFERENT_SHAPES = ("stack expects each tensor to be equal size", "Trying to resize storage that is not resizable")
+"""Torch's words where shapes differ: without workers, and with workers, which collate into shared memory (default collate)."""
+_PAD = (
+    "def collate(samples):  # pads to the longest of the batch\n"
+    "    tensors = [... for sample in samples]  # the part of each sample that differs\n"
+    "    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)\n\n"
+    "DataLoader(..., collate_fn=collate)"
+)
+_DETACH = "return sample.detach()  # at the end of __getitem__"
 OTHER_ADVICE = "The traceback is in the log of the window, and in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
@@ -99,6 +102,12 @@ def _what_is_alike(error: ErrorInfo) -> str:
     return error.message if error.kind not in MESSAGES else error.route or ""
 
 
+def _change(error: ErrorInfo) -> str:
+    if error.cause == error_sentences.SAMPLES_DIFFER and any(text in error.traceback for text in _DIFFERENT_SHAPES):
+        return _PAD
+    return _DETACH if error.cause == error_sentences.GRADIENTS else ""
+
+
 def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     error = trials[0].error
     text = error.message if error is not None else ""
@@ -131,5 +140,5 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
         message=message,
         evidence=evidence,
         advice=advice,
-        change=CHANGES.get((error and error.cause) or "", ""),
+        change="" if error is None else _change(error),
     )
