@@ -306,7 +306,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "computing_threads",
         "computing threads",
-        "threads of each process that had a core for a tenth of the time or more",
+        "threads of each process that had a core, or were ready for one, for a tenth of the time or more",
         is_optional=True,
     ),
     Plot(

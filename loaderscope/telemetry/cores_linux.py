@@ -16,7 +16,7 @@ CGROUP = Path("/sys/fs/cgroup")
 CPUS = Path("/sys/devices/system/cpu")
 
 COMPUTING_SHARE = 0.10
-"""A thread computed if it had a core for this share of the time between two readings."""
+"""A thread computed if it had a core, or was ready for one, for this share of the time between two readings."""
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _BUSY_FIELDS = (1, 2, 3, 6, 7)  # user, nice, system, irq, softirq in a line of /proc/stat
@@ -123,7 +123,7 @@ class Cores:
                     before_ns = self._threads.get(key, threads[key] if is_first else (0, 0))
                     ran_ns, delay_ns = max(0, ran_ns - before_ns[0]), max(0, delay_ns - before_ns[1])
                     self._delay_s[name] = self._delay_s.get(name, 0.0) + delay_ns / 1e9
-                    does_compute = pid in names and not is_first and ran_ns >= least_ns
+                    does_compute = pid in names and not is_first and ran_ns + delay_ns >= least_ns
                     computing[name] = computing.get(name, 0) + does_compute
                     if pid not in names:
                         self._beside_delay_s[pid] = self._beside_delay_s.get(pid, 0.0) + delay_ns / 1e9

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.fetch_limits import fetching_of
 from loaderscope.analysis.intervals import mean
 from loaderscope.facts.results import Finding, Remedy, SettingResult
 from loaderscope.facts.text import share_text
@@ -74,6 +75,7 @@ def find(context: Context) -> list[Finding]:
             },
             advice="Give the libraries that the dataset uses one thread in each worker: the workers themselves keep the cores busy.",
             gain_s=gain,
+            places=fetching.longest if (fetching := fetching_of(context, setting)) is not None else [],
             change=_CHANGE,
             remedy=_REMEDY if tried is None else None,
             config=setting.config if tried is None else None,
