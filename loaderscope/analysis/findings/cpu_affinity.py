@@ -29,8 +29,8 @@ def find(context: Context) -> list[Finding]:
             severity=context.severity_of_gain(setting, gain),
             trials=setting.trials,
             message=(
-                f"With {context.name_of(setting.config)} all workers together may use {allowed} of {count_text(cpus, 'core')}{waits}: their CPU "
-                "affinity is narrower than that of the program that started the script."
+                f"With {context.name_of(setting.config)} all workers together may use {allowed} of {count_text(cpus, 'core')}{waits}: "
+                "their CPU affinity is narrower than that of the program that started the script."
             ),
             evidence={
                 "allowed_cores": allowed,
