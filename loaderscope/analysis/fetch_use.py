@@ -16,7 +16,6 @@ from loaderscope.analysis.steady import Steady
 from loaderscope.facts.lanes import (
     BESIDE_DELAY_SERIES,
     BESIDE_SERIES,
-    COMPUTING_THREADS_SERIES,
     OTHER_THREADS_SERIES,
     RUN_DELAY_SERIES,
     WORKERS_AFFINITY_SERIES,
@@ -52,10 +51,9 @@ def find_fetch_use(trace: Trace, steady: Steady, child_names: Mapping[str, str] 
         fetch_share=_covered_share(list(fetches.values()), bounds),
         looks=total,
         waits={wait.key: float(looks[wait]) / total for wait in ThreadWait if looks[wait]},
-        worker_cores=_sum_of_means(trace, "cpu", workers, bounds, 100),
+        worker_cores=_cores(trace, "cpu", workers, bounds),
         other_threads_cores=_other_threads_cores(trace, workers, bounds),
-        computing_threads=_sum_of_means(trace, COMPUTING_THREADS_SERIES, workers, bounds, 1),
-        run_delay_cores=_sum_of_means(trace, RUN_DELAY_SERIES, workers, bounds, 100),
+        run_delay_cores=_cores(trace, RUN_DELAY_SERIES, workers, bounds),
         allowed_cores=_allowed_cores(trace, bounds),
         beside=_beside(trace, bounds, child_names or {}),
         longest=_longest(trace, fetches),
@@ -95,16 +93,16 @@ def _steady_values(trace: Trace, key: str, bounds: Bounds) -> Floats:
     return values[inside]
 
 
-def _sum_of_means(trace: Trace, kind: str, lanes: Sequence[str], bounds: Bounds, divisor: float) -> float | None:
-    """Returns the sum over workers of the means of their series; None if any of them has none."""
+def _cores(trace: Trace, kind: str, lanes: Sequence[str], bounds: Bounds) -> float | None:
+    """Returns the sum over workers of the means of their series in per cent, as cores; None if any of them has none."""
     means = [_mean(trace, f"{kind}/{lane}", bounds) for lane in lanes]
     known = [mean for mean in means if mean is not None]
-    return max(0.0, sum(known) / divisor) if known and len(known) == len(means) else None
+    return max(0.0, sum(known) / 100) if known and len(known) == len(means) else None
 
 
 def _other_threads_cores(trace: Trace, workers: Sequence[str], bounds: Bounds) -> float | None:
     """Returns what threads take beside the first of each worker and the one that sends, which takes its spans at most."""
-    others = _sum_of_means(trace, OTHER_THREADS_SERIES, workers, bounds, 100)
+    others = _cores(trace, OTHER_THREADS_SERIES, workers, bounds)
     sending = [spans_of(trace, lane, State.SERIALISE, State.TRANSMIT) for lane in workers]
     return None if others is None else max(0.0, others - len(workers) * (_covered_share(sending, bounds) or 0.0))
 

@@ -259,8 +259,7 @@ THROTTLED_SERIES = "throttled/limit"
 RUN_DELAY_SERIES = "run_delay"
 """Keys of sampled series that the analysis reads, too; that of a process's run delay ends with `/` and the name of the process."""
 OTHER_THREADS_SERIES = "other_threads"
-COMPUTING_THREADS_SERIES = "computing_threads"
-"""Keys of series of the threads of a process; they end with `/` and its name."""
+"""Key of the CPU of the threads of a process beside its first; it ends with `/` and its name."""
 BESIDE_SERIES = "cpu/beside"
 BESIDE_DELAY_SERIES = "beside_delay/beside"
 """Keys of the CPU and of the run delay of a process that runs beside the workers; they end with `-` and its pid."""
@@ -307,12 +306,6 @@ PLOTS: tuple[Plot, ...] = (
     Plot("read_disk", "read from disk"),
     Plot("read_cache", "from page cache"),
     Plot("threads", "threads", "threads of each process", is_optional=True),
-    Plot(
-        "computing_threads",
-        "computing threads",
-        "threads of each process that had a core for a tenth of the time or more",
-        is_optional=True,
-    ),
     Plot(
         "other_threads",
         "CPU of other threads",

@@ -437,7 +437,6 @@ class FetchUse:
         waits: share of these looks by what the thread waited for: keys of `thread_waits.ThreadWait`.
         worker_cores: that all workers take.
         other_threads_cores: the part of them that threads take beside each worker's first and that which sends.
-        computing_threads: of all workers together at one time.
         run_delay_cores: threads of workers that are ready and have no core.
         allowed_cores: that all workers together may use.
         beside: processes beside the workers, the busiest first.
@@ -449,7 +448,6 @@ class FetchUse:
     waits: dict[str, Share] = dataclasses.field(default_factory=dict)
     worker_cores: Annotated[float, Range(0.0)] | None = None
     other_threads_cores: Annotated[float, Range(0.0)] | None = None
-    computing_threads: Annotated[float, Range(0.0)] | None = None
     run_delay_cores: Annotated[float, Range(0.0)] | None = None
     allowed_cores: Count | None = None
     beside: list[ProcessBeside] = dataclasses.field(default_factory=list)

@@ -18,7 +18,6 @@ class CoreUse(NamedTuple):
         run_delay_s: by name of the process, the time for which its threads were ready and had no core; empty if it is not counted.
         throttled_s: time for which the container's limit held its processes back; None if the system does not count it.
         other_threads_s: by name of the process, the work of its threads beside the main one; empty if it is not counted.
-        computing_threads: by name of the process, its threads that had a core for some of the time since the reading before.
         beside_s: by pid, the work of processes beside the named ones that main started, with their ended children.
         beside_delay_s: by pid of these, the time for which their threads were ready and had no core.
     """
@@ -31,7 +30,6 @@ class CoreUse(NamedTuple):
     run_delay_s: dict[str, float]
     throttled_s: float | None = None
     other_threads_s: Mapping[str, float] = {}
-    computing_threads: Mapping[str, int] = {}
     beside_s: Mapping[int, float] = {}
     beside_delay_s: Mapping[int, float] = {}
 

@@ -15,9 +15,6 @@ PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
 CPUS = Path("/sys/devices/system/cpu")
 
-COMPUTING_SHARE = 0.10
-"""A thread computed if it had a core for this share of the time between two readings."""
-
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _BUSY_FIELDS = (1, 2, 3, 6, 7)  # user, nice, system, irq, softirq in a line of /proc/stat
 _STOLEN_FIELD = 8
@@ -32,7 +29,7 @@ class Cores:
         self._names = {f"cpu{number}".encode() for number in os.sched_getaffinity(0)}
         self._own_s = self._vanished_s = 0.0
         self._threads: dict[tuple[int, int], tuple[int, int]] = {}  # ns of work and of delay, by process and thread
-        self._threads_ns = 0  # when these were read; 0: never
+        self._is_first = True
         self._delay_s: dict[str, float] = {}
         self._other_threads_s: dict[str, float] = {}
         self._beside_delay_s: dict[int, float] = {}
@@ -53,7 +50,7 @@ class Cores:
         # The time of a process that ended lies in its parent's until a process outside the tree waits for it.
         self._vanished_s = max(self._vanished_s, self._own_s - own_s)
         self._own_s = own_s + self._vanished_s
-        computing = self._read_threads(tree, names)
+        read = self._read_threads(tree, names)
         throttled_s = _throttled_s(self._quota_file) if self._quota_file is not None else None
         return CoreUse(
             now_ns,
@@ -61,10 +58,9 @@ class Cores:
             stolen_s,
             self._own_s,
             frozenset(tree),
-            {name: self._delay_s[name] for name in computing},
+            {name: self._delay_s[name] for name in read},
             throttled_s,
-            {name: self._other_threads_s.get(name, 0.0) for name in computing},
-            computing,
+            {name: self._other_threads_s.get(name, 0.0) for name in read},
             {pid: seconds for pid, seconds in used_s.items() if pid not in names and tree[pid] == MAIN.key},
             dict(self._beside_delay_s),
         )
@@ -99,7 +95,7 @@ class Cores:
                     stolen += int(fields[_STOLEN_FIELD])
         return busy * _TICK_S, stolen * _TICK_S
 
-    def _read_threads(self, tree: dict[int, str], names: dict[int, str]) -> dict[str, int]:
+    def _read_threads(self, tree: dict[int, str], names: dict[int, str]) -> list[str]:
         """Adds what each thread has worked, and waited for a core, since the last call: the first two numbers of its schedstat.
 
         Args:
@@ -107,12 +103,10 @@ class Cores:
             names: of the processes whose threads are told apart.
 
         Returns:
-            By name of the processes that could be read, how many of their threads computed.
+            The names of the processes that could be read.
         """
-        now_ns, is_first = time.perf_counter_ns(), not self._threads_ns
-        computing: dict[str, int] = {}
+        read: dict[str, None] = {}
         threads: dict[tuple[int, int], tuple[int, int]] = {}
-        least_ns = COMPUTING_SHARE * (now_ns - self._threads_ns)
         for pid, name in tree.items():
             try:
                 for thread in os.listdir(f"/proc/{pid}/task"):
@@ -120,19 +114,18 @@ class Cores:
                         fields = file.read().split()
                     key = pid, int(thread)
                     ran_ns, delay_ns = threads[key] = int(fields[0]), int(fields[1])
-                    before_ns = self._threads.get(key, threads[key] if is_first else (0, 0))
+                    before_ns = self._threads.get(key, threads[key] if self._is_first else (0, 0))
                     ran_ns, delay_ns = max(0, ran_ns - before_ns[0]), max(0, delay_ns - before_ns[1])
                     self._delay_s[name] = self._delay_s.get(name, 0.0) + delay_ns / 1e9
-                    does_compute = pid in names and not is_first and ran_ns >= least_ns
-                    computing[name] = computing.get(name, 0) + does_compute
+                    read[name] = None
                     if pid not in names:
                         self._beside_delay_s[pid] = self._beside_delay_s.get(pid, 0.0) + delay_ns / 1e9
                     elif key[1] != pid:
                         self._other_threads_s[name] = self._other_threads_s.get(name, 0.0) + ran_ns / 1e9
             except (OSError, IndexError):  # it has ended, or the kernel does not count this
                 continue
-        self._threads, self._threads_ns = threads, now_ns
-        return computing
+        self._threads, self._is_first = threads, False
+        return list(read)
 
 
 def _with_descendants(names: dict[int, str]) -> dict[int, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from loaderscope.facts.lanes import BESIDE_DELAY_SERIES, BESIDE_SERIES, COMPUTING_THREADS_SERIES, OTHER_THREADS_SERIES, RUN_DELAY_SERIES
+from loaderscope.facts.lanes import BESIDE_DELAY_SERIES, BESIDE_SERIES, OTHER_THREADS_SERIES, RUN_DELAY_SERIES
 from loaderscope.telemetry.core_use import CoreUse
 from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.trace.model import SeriesInfo
@@ -30,9 +30,6 @@ class OwnProcesses:
             percent = 1e11 * (total_s - last.other_threads_s.get(name, 0.0)) / window_ns
             info = SeriesInfo(f"{OTHER_THREADS_SERIES}/{name}", OTHER_THREADS_SERIES, f"other threads of {name}", "%", name, window_ns)
             samples.append(Sample(info, now.time_ns, percent))
-        for name, count in now.computing_threads.items():
-            key, label = f"{COMPUTING_THREADS_SERIES}/{name}", f"threads of {name} that compute"
-            samples.append(Sample(SeriesInfo(key, COMPUTING_THREADS_SERIES, label, "threads", name, window_ns), now.time_ns, count))
         for pid, total_s in now.beside_s.items():
             percent = 1e11 * (total_s - last.beside_s.get(pid, 0.0)) / window_ns
             if pid not in self._beside:

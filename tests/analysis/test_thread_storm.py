@@ -10,7 +10,7 @@ from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
 from loaderscope.facts.results import Disturbance, FetchUse, Remedy, Signs
 
-STORM = FetchUse(fetch_share=0.95, worker_cores=1.9, other_threads_cores=0.9, computing_threads=4.0, run_delay_cores=1.5)
+STORM = FetchUse(fetch_share=0.95, worker_cores=1.9, other_threads_cores=0.9, run_delay_cores=2.1)
 PINNED = FetchUse(fetch_share=0.95, worker_cores=0.98, allowed_cores=1, run_delay_cores=0.95)
 
 
@@ -38,14 +38,14 @@ def test_threads_far_above_the_cores_are_told_with_a_remedy_that_can_be_tried():
     finding = found(trial(0, 2, STORM))["thread-storm"]
     assert (finding.severity, finding.trials, finding.config) == ("info", [0], config_of(2))
     assert dict(finding.remedy.environment)["OMP_NUM_THREADS"] == "1"
-    assert finding.evidence["computing_threads"] == 4.0
+    assert finding.evidence["runnable_threads"] == pytest.approx(4.0)
     assert "cpu-bound" not in found(trial(0, 2, STORM))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"computing_threads": 2.1},  # torch's own single thread
+        {"worker_cores": 0.3, "other_threads_cores": 0.2, "run_delay_cores": 1.5},  # threads that mostly wait, beside other programs
         {"other_threads_cores": 0.1},  # the thread that sends
         {"run_delay_cores": 0.1},  # threads that take turns at the lock of Python
         {"other_threads_cores": None},
@@ -56,7 +56,7 @@ def test_threads_that_are_fine_are_no_storm(changes):
 
 
 def test_many_workers_with_a_thread_each_are_no_storm():
-    use = FetchUse(worker_cores=2.0, other_threads_cores=0.0, computing_threads=8.0, run_delay_cores=6.0)
+    use = FetchUse(worker_cores=2.0, other_threads_cores=0.0, run_delay_cores=6.0)
     assert "thread-storm" not in found(trial(0, 8, use))
 
 

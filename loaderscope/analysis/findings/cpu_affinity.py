@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.fetch_limits import fetching_of
 from loaderscope.analysis.intervals import mean
 from loaderscope.facts.results import Estimate, FetchUse, Finding, SettingResult
-from loaderscope.facts.text import cores_text, count_text
+from loaderscope.facts.text import count_text
 
 _CHANGE = "os.sched_setaffinity(0, range(os.cpu_count()))  # first line of worker_init_fn"
 
@@ -21,15 +22,15 @@ def find(context: Context) -> list[Finding]:
     allowed, cpus = min(use.allowed_cores or 0 for use in uses), context.usable_cpus or 1
     delays = [use.run_delay_cores for use in uses if use.run_delay_cores is not None]
     gain = _gain(context, setting, allowed, delays)
-    waits = f", and {mean(delays):.1f} of them wait for a core all the time" if delays else ""
+    waits = f", and {mean(delays):.1f} of their threads wait for a core all the time" if delays else ""
     return [
         Finding(
             code="cpu-affinity",
             severity=context.severity_of_gain(setting, gain),
             trials=setting.trials,
             message=(
-                f"With {context.name_of(setting.config)} all workers together may use {cores_text(allowed, cpus)}{waits}: their CPU "
-                "affinity is narrower than that of the program that started the script."
+                f"With {context.name_of(setting.config)} all workers together may use {allowed} of {count_text(cpus, 'core')}{waits}: "
+                "their CPU affinity is narrower than that of the program that started the script."
             ),
             evidence={
                 "allowed_cores": allowed,
@@ -43,6 +44,7 @@ def find(context: Context) -> list[Finding]:
                 f"each worker all {count_text(cpus, 'core')} again."
             ),
             gain_s=gain,
+            places=fetching.longest if (fetching := fetching_of(context, setting)) is not None else [],
             change=_CHANGE,
         )
     ]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.fetch_limits import fetching_of
 from loaderscope.analysis.intervals import mean
 from loaderscope.facts.results import Finding, Remedy, SettingResult
 from loaderscope.facts.text import share_text
 
 CODE = "thread-storm"
 MIN_THREADS_PER_CORE = 1.5
-"""So many threads compute for each usable core; each of them waits for a third of its time."""
+"""So many threads compute, or are ready to, for each usable core or worker: each of them waits for a third of its time."""
 MIN_OTHER_SHARE = 0.25
 """Threads beside the one that fetches take this share of the workers' CPU time: one of two threads takes a half of it."""
 MIN_DELAY_PER_CORE = 0.25
@@ -33,10 +34,14 @@ _CHANGE = (
 class _Threads:
     """Means over the trials of a setting; see `FetchUse`."""
 
-    computing: float
     worker_cores: float
     others_cores: float
     run_delay_cores: float
+
+    @property
+    def runnable(self) -> float:
+        """Threads that compute or are ready to, at one time."""
+        return self.worker_cores + self.run_delay_cores
 
 
 def find(context: Context) -> list[Finding]:
@@ -45,7 +50,7 @@ def find(context: Context) -> list[Finding]:
     if not storms:
         return []
     subject = context.subject
-    setting, threads = max(storms, key=lambda pair: (pair[0] is subject, pair[1].computing))
+    setting, threads = max(storms, key=lambda pair: (pair[0] is subject, pair[1].runnable))
     cpus, workers = context.usable_cpus or 1, setting.config.num_workers
     tried = next(iter(context.remedied(CODE, setting)), None)
     gain = context.gain_between(setting, tried) if tried is not None else None
@@ -58,13 +63,13 @@ def find(context: Context) -> list[Finding]:
             severity=context.severity_of_gain(setting, gain),
             trials=setting.trials,
             message=(
-                f"With {context.name_of(setting.config)} about {threads.computing:.0f} threads compute in {workers} workers on "
-                f"{cpus} cores: threads of libraries take {share_text(threads.others_cores / threads.worker_cores)} of the workers' CPU "
+                f"With {context.name_of(setting.config)} about {threads.runnable:.0f} threads compute or are ready to in {workers} workers "
+                f"on {cpus} cores: threads of libraries take {share_text(threads.others_cores / threads.worker_cores)} of the workers' CPU "
                 f"time, and {threads.run_delay_cores:.1f} threads wait for a core all the time.{measured}"
             ),
             evidence={
-                "computing_threads": round(threads.computing, 2),
-                "min_threads": MIN_THREADS_PER_CORE * cpus,
+                "runnable_threads": round(threads.runnable, 2),
+                "min_threads": MIN_THREADS_PER_CORE * max(cpus, workers),
                 "worker_cores": round(threads.worker_cores, 4),
                 "other_threads_cores": round(threads.others_cores, 4),
                 "min_other_share": MIN_OTHER_SHARE,
@@ -74,6 +79,7 @@ def find(context: Context) -> list[Finding]:
             },
             advice="Give the libraries that the dataset uses one thread in each worker: the workers themselves keep the cores busy.",
             gain_s=gain,
+            places=fetching.longest if (fetching := fetching_of(context, setting)) is not None else [],
             change=_CHANGE,
             remedy=_REMEDY if tried is None else None,
             config=setting.config if tried is None else None,
@@ -89,13 +95,13 @@ def is_storm(context: Context, setting: SettingResult) -> bool:
 def _storm(context: Context, setting: SettingResult) -> _Threads | None:
     cpus = context.usable_cpus
     uses = [trial.signs.fetch_use for trial in context.trials_of(setting) if trial.signs is not None]
-    rows = [(use.computing_threads, use.worker_cores, use.other_threads_cores, use.run_delay_cores) for use in uses if use is not None]
+    rows = [(use.worker_cores, use.other_threads_cores, use.run_delay_cores) for use in uses if use is not None]
     known = [row for row in rows if None not in row]
     if not cpus or setting.config.num_workers < 2 or not known:
         return None
     threads = _Threads(*(mean([value or 0.0 for value in column]) for column in zip(*known, strict=True)))
     is_storm = (
-        threads.computing >= MIN_THREADS_PER_CORE * max(cpus, setting.config.num_workers)
+        threads.runnable >= MIN_THREADS_PER_CORE * max(cpus, setting.config.num_workers)
         and threads.others_cores >= MIN_OTHER_SHARE * threads.worker_cores > 0
         and threads.run_delay_cores >= MIN_DELAY_PER_CORE * cpus
     )
