@@ -101,5 +101,5 @@ class Request:
             values["batch_size"] = None  # the loader's own
         axes = Axes.of({field: None if value is None else (value,) for field, value in values.items()})
         preload = config.forkserver_preload or ()
-        no_others = {"startup": False, "ceiling": False, "probe_trial": False}
-        return dataclasses.replace(self, axes=axes, repeats=1, forkserver_preload=preload, gpu_window=steps, **no_others)
+        alone = dataclasses.replace(self, startup=False, ceiling=False, probe_trial=False)
+        return dataclasses.replace(alone, axes=axes, repeats=1, forkserver_preload=preload, gpu_window=steps)
