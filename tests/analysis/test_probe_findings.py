@@ -6,7 +6,7 @@ import pytest
 from rows import config_of, made_up
 
 from loaderscope.analysis.combine_repeats import combine
-from loaderscope.analysis.findings import Context, duplicate_samples, duplicate_seeds, set_epoch, worker_shares, worker_state
+from loaderscope.analysis.findings import Context, duplicate_samples, duplicate_seeds, input_bound, set_epoch, worker_shares, worker_state
 from loaderscope.analysis.training import Training
 from loaderscope.facts.probed_workers import ChangedAttribute, EpochSetter, ProbedEpoch, UsedGenerator, WorkerLoad
 from loaderscope.facts.results import EpochTimes
@@ -136,6 +136,13 @@ def test_a_worker_that_gives_nothing_is_idle():
 )
 def test_workers_with_a_share_are_not_idle(loads):
     assert not [finding for finding in shared(*loads) if finding.code == "idle-workers"]
+
+
+def test_nobody_is_advised_to_add_workers_beside_idle_ones():
+    loads = [load(0, [50]), load(1, [0])]
+    trial = made_up(0, config_of(2), 1000.0, wait_share=0.9, step_share=0.1, worker_loads=loads)
+    (finding,) = input_bound.find(context_of(trial))
+    assert finding.code == "input-bound" and worker_shares.SPLIT_ADVICE in finding.advice
 
 
 def test_workers_whose_incomplete_batches_are_dropped_are_not_idle():
