@@ -9,7 +9,7 @@ from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.probed_workers import ChangedAttribute, ProbedEpoch
 from loaderscope.facts.results import Estimate, Finding, Remedy, SettingResult, TrialResult
-from loaderscope.facts.text import count_text, duration_text, enumerated, share_text
+from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_CHANGES = 3
 """An attribute that changes after fewer of the first batches is prepared once: a file that is opened, a table that is read."""
@@ -96,15 +96,14 @@ def _about_cache(
     setting = _losing_setting(context)
     gain_s = None if setting is None else _gain(context, setting, kept)
     names = enumerated([f"{cache.name}{probed.at(cache.place)}" for cache in caches])
-    entries = count_text(round(caches[0].end or 0.0), "entry")
     how = "without workers" if not kept.trial.config.num_workers else "with persistent workers"
     return Finding(
         code="cache-lost",
         severity="info" if setting is None else context.severity_of_gain(setting, gain_s),
         trials=sorted({trial.id, kept.trial.id}),
         message=(
-            f"The cache {names} of the dataset dies with the workers at the end of each epoch: a worker had {entries} then, and began the "
-            f"next epoch with {round(caches[0].start or 0.0)}. Kept, it saves {share_text(kept.saved_share)} of an epoch: {how} a batch of "
+            f"The dataset's {names}, a cache, dies with the workers at the end of each epoch: a worker had {round(caches[0].end or 0.0)} "
+            f"entries then, and began the next epoch with {round(caches[0].start or 0.0)}. Kept, it saves {share_text(kept.saved_share)} of an epoch: {how} a batch of "
             f"the second epoch takes {duration_text(kept.second_s)} instead of {duration_text(kept.first_s)}."
         ),
         evidence={
