@@ -219,8 +219,9 @@ def place_of_store(kind: type, name: str) -> Optional[str]:
 
 
 def methods_that_read(kind: type, name: str) -> Set[str]:
-    """Returns the names of the methods of a class that read an attribute."""
-    return {method for method, _, _ in _uses(kind, name, "LOAD_ATTR")}
+    """Returns the names of the methods of a class that read an attribute; what a subclass overrides does not count."""
+    codes = {method: getattr(getattr(kind, method), "__code__", None) for cls in kind.__mro__ for method in vars(cls)}
+    return {method for method, code in codes.items() if code is not None and any(_lines_with(code, name, "LOAD_ATTR"))}
 
 
 def attributes_set_by(code: Any) -> List[str]:

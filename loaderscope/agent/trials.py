@@ -27,7 +27,6 @@ from . import (
 from .child_names import names_of_children
 from .device import DeviceClock, Period, device_clock
 from .epoch_count import epoch_numbers
-from .epoch_setter import find_epoch_setter
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
 from .fetch_hooks import thread_time_ns
@@ -234,12 +233,18 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         whole_epochs=whole_epochs,
         notes=notes,
         child_names=names_of_children(),
-        epoch_setter=find_epoch_setter(feed.dataset) if order.probe or order.config.persistent_workers else None,
+        epoch_setter=_epoch_setter(feed.dataset) if order.config.num_workers else None,
     )
 
 
 def _build(order: TrialOrder, feed: Feed) -> loaders.Built:
     return loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
+
+
+def _epoch_setter(dataset: Any) -> Optional[Dict[str, Any]]:
+    from . import epoch_setter  # its imports must not come before the user's own
+
+    return epoch_setter.find_epoch_setter(dataset)
 
 
 def longest_fetch_s(order: TrialOrder) -> float:

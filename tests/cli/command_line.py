@@ -78,7 +78,7 @@ def in_the_chosen_interpreter(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 def _as_planned(arguments: tuple[str, ...]) -> list[str]:
     """The arguments so that a sweep has the trials of its plan alone, however busy the machine of the test."""
-    return [arguments[0], "--repeat-disturbed", "0", *arguments[1:]] if arguments[:1] == ("run",) else list(arguments)
+    return [arguments[0], "--repeat-disturbed", "0", "--no-probe-trial", *arguments[1:]] if arguments[:1] == ("run",) else list(arguments)
 
 
 def loaderscope(folder: pathlib.Path, *arguments: str, timeout_s: float = 110, **environment: str) -> Done:

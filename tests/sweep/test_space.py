@@ -23,7 +23,8 @@ def loader(**changes):
 
 
 def lay_out(target=DATASET, facts=FACTS, repeats=1, forkserver_preload=(), force=False, **axes):
-    request = Request("script.py", axes=Axes(**axes), repeats=repeats, forkserver_preload=forkserver_preload, force=force)
+    options = {"repeats": repeats, "forkserver_preload": forkserver_preload, "force": force, "probe_trial": False}
+    request = Request("script.py", axes=Axes(**axes), **options)
     return plan(request, target, facts)
 
 
@@ -163,6 +164,7 @@ def test_the_schedule_is_the_same_every_time():
 @pytest.mark.parametrize("kind", ["script", "training", "device", "cuda"])
 def test_a_perfect_loader_comes_last_for_each_thing_that_matters_to_the_step(kind):
     request = Request("script.py", axes=Axes(num_workers=(0, 2), batch_size=(16, 32)), repeats=2, consumer=Consumer(kind, 5.0))
+    request = dataclasses.replace(request, probe_trial=False)
     trials = plan(request, DATASET, FACTS)
     perfect = [trial for trial in trials if trial.perfect_loader]
     assert trials[-2:] == perfect and [trial.id for trial in trials] == list(range(len(trials)))

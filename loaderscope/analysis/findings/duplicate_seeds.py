@@ -111,7 +111,7 @@ def _about(context: Context, trial: TrialResult, repeats: list[_Repeat]) -> Find
 
 def _seeding(generator: UsedGenerator) -> str:
     if generator.kind:
-        line = _SEEDING.get(generator.kind, "info.dataset.{name}.manual_seed(info.seed)").format(name=generator.name)
-        return f"def worker_init_fn(worker_id):\n    info = torch.utils.data.get_worker_info()\n    {line}"
-    line = _SEEDING_OF_MODULES.get(generator.name)
-    return "" if line is None else f"def worker_init_fn(worker_id):\n    {line}"
+        seed = _SEEDING.get(generator.kind, "info.dataset.{name}.manual_seed(info.seed)").format(name=generator.name)
+        return f"def worker_init_fn(worker_id):\n    info = torch.utils.data.get_worker_info()\n    {seed}"
+    seed = _SEEDING_OF_MODULES.get(generator.name, "")
+    return f"def worker_init_fn(worker_id):\n    {seed}" if seed else ""

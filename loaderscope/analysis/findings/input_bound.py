@@ -6,7 +6,7 @@ bottleneck from 20 % on.
 
 from __future__ import annotations
 
-from loaderscope.analysis.findings import loader_remade, sampler_bound, transfer_bound
+from loaderscope.analysis.findings import loader_remade, sampler_bound, transfer_bound, worker_shares
 from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.analysis.findings.fetch_limits import shared_limit_of
 from loaderscope.facts.results import Finding, SettingResult
@@ -84,6 +84,8 @@ def _about_subject(context: Context, setting: SettingResult, code: str) -> Findi
         else:
             severity = context.severity_of_wait(setting)
             advice = _advice(context, setting) if context.recorded is None else _change_at_place(context, context.recorded, setting)
+        if any(worker_shares.idle_workers_of(trial) for trial in context.trials_of(setting)):
+            advice = f"Workers are idle, so more of them cannot help. {worker_shares.SPLIT_ADVICE}"
     if context.recorded is not None and context.recorded.exposed_share is not None:
         message += f" The whole training waited {share_text(context.recorded.exposed_share)} of its time for this loader."
     return Finding(code, severity, setting.trials, message, _evidence(setting), advice)

@@ -23,19 +23,22 @@ MIN_FETCH_S = 0.001
 """Shorter fetches differ by chance."""
 
 
+SPLIT_ADVICE = "Split the data into as many parts (shards) as there are workers."
+
+
 def find(context: Context) -> list[Finding]:
     """Returns one finding about idle workers, and one about the setting whose workers differ most."""
     trials = [trial for trial in [*context.good, *context.probes] if trial.config.num_workers > 1 and trial.worker_loads]
-    idle = [(trial, workers) for trial in trials if (workers := _idle_workers(trial))]
+    idle = [(trial, workers) for trial in trials if (workers := idle_workers_of(trial))]
     uneven = [
         (trial, ratio)
         for trial in context.good
-        if trial in trials and not _idle_workers(trial) and (ratio := _imbalance(trial)) >= MIN_IMBALANCE
+        if trial in trials and not idle_workers_of(trial) and (ratio := _imbalance(trial)) >= MIN_IMBALANCE
     ]
     return [*([_about_idle(context, idle)] if idle else []), *([_about_uneven(context, uneven)] if uneven else [])]
 
 
-def _idle_workers(trial: TrialResult) -> list[WorkerLoad]:
+def idle_workers_of(trial: TrialResult) -> list[WorkerLoad]:
     """Returns the workers that gave nothing or nearly nothing in every epoch; none where incomplete batches were dropped."""
     most = [max(counts) for counts in zip(*(load.batches for load in trial.worker_loads), strict=True)]
     if trial.dropped_samples or not most or min(most) < MIN_BUSIEST_BATCHES:
@@ -68,7 +71,7 @@ def _about_idle(context: Context, found: list[tuple[TrialResult, list[WorkerLoad
             "idle_workers": [load.worker for load in idle],
             "max_idle_share": MAX_IDLE_SHARE,
         },
-        advice=f"More workers than {active} only take memory and time to start. Split the data into as many parts (shards) as workers.",
+        advice=f"More workers than {active} only take memory and time to start. {SPLIT_ADVICE}",
         gain_s=gain_s,
         places=[Place(trial.id, f"worker-{load.worker}", load.start_s, load.seconds) for load in idle[:4]],
         change=f"num_workers={active}",

@@ -9,7 +9,7 @@ from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.probed_workers import ChangedAttribute, ProbedEpoch
 from loaderscope.facts.results import Estimate, Finding, Remedy, SettingResult, TrialResult
-from loaderscope.facts.text import count_text, duration_text, enumerated, share_text
+from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_CHANGES = 3
 """An attribute that changes after fewer of the first batches is prepared once: a file that is opened, a table that is read."""
@@ -17,6 +17,8 @@ MIN_ENTRIES_PER_SAMPLE = 0.5
 """A container that grows by so many entries for each sample holds samples."""
 MIN_SAVED_SHARE = 0.3
 """A cache saves at least this share of an epoch once it is filled; page caches and chance may save less."""
+MIN_SAVED_SHARE_DISTURBED = 0.7
+"""Likewise where other programs disturbed the trial."""
 MAX_DISK_SHARE = 0.2
 """Where the first epoch read more from the disk, the second may be faster for that reason."""
 _NUMBERS = ("int", "float")
@@ -33,6 +35,11 @@ class _Kept(NamedTuple):
     def saved_share(self) -> float:
         return 1.0 - self.second_s / self.first_s
 
+    @property
+    def least_saved_share(self) -> float:
+        """The share from which on it is sure that the cache saves time."""
+        return MIN_SAVED_SHARE_DISTURBED if self.trial.is_disturbed else MIN_SAVED_SHARE
+
 
 def find(context: Context) -> list[Finding]:
     """Returns one finding about a cache that is lost, and one about other state."""
@@ -47,7 +54,8 @@ def find(context: Context) -> list[Finding]:
         if caches and kept is not None and not probed.keeps_workers(context):
             return [_about_cache(context, trial, caches, kept, epochs)]
         is_stream = row.hashed_samples is not None  # its position changes, and starts again with each epoch
-        others = [one for one in changed if one not in caches and not (is_stream and one.kind in _NUMBERS)]
+        silent = caches if probed.keeps_workers(context) else []  # such a cache is fine
+        others = [one for one in changed if one not in silent and not (is_stream and one.kind in _NUMBERS)]
         if others and later is not None:
             return [_about_state(context, trial, others, row)]
     return []
@@ -67,11 +75,10 @@ def _kept_cache(context: Context) -> _Kept | None:
         if (not trial.config.num_workers or trial.config.persistent_workers)
         and trial.config.backend != "thread"
         and (trial.disk_share or 0.0) <= MAX_DISK_SHARE
-        and not trial.is_disturbed
         and (first_s := _paced_s(trial, 0)) is not None
         and (second_s := _paced_s(trial, 1)) is not None
     ]
-    gaining = [one for one in kept if one.first_s > 0 and one.saved_share >= MIN_SAVED_SHARE]
+    gaining = [one for one in kept if one.first_s > 0 and one.saved_share >= one.least_saved_share]
     return max(gaining, key=lambda one: one.saved_share, default=None)
 
 
@@ -89,15 +96,14 @@ def _about_cache(
     setting = _losing_setting(context)
     gain_s = None if setting is None else _gain(context, setting, kept)
     names = enumerated([f"{cache.name}{probed.at(cache.place)}" for cache in caches])
-    entries = count_text(round(caches[0].end or 0.0), "entry")
     how = "without workers" if not kept.trial.config.num_workers else "with persistent workers"
     return Finding(
         code="cache-lost",
         severity="info" if setting is None else context.severity_of_gain(setting, gain_s),
         trials=sorted({trial.id, kept.trial.id}),
         message=(
-            f"The cache {names} of the dataset dies with the workers at the end of each epoch: a worker had {entries} then, and began the "
-            f"next epoch with {round(caches[0].start or 0.0)}. Kept, it saves {share_text(kept.saved_share)} of an epoch: {how} a batch of "
+            f"The dataset's {names}, a cache, dies with the workers at the end of each epoch: a worker had {round(caches[0].end or 0.0)} "
+            f"entries then, and began the next epoch with {round(caches[0].start or 0.0)}. Kept, it saves {share_text(kept.saved_share)} of an epoch: {how} a batch of "
             f"the second epoch takes {duration_text(kept.second_s)} instead of {duration_text(kept.first_s)}."
         ),
         evidence={
