@@ -163,7 +163,9 @@ def _rebuilt(part: Any, copies: Dict[int, Any]) -> Any:
         return {key: _rebuilt(value, copies) for key, value in part.items()}
     if isinstance(part, tuple):
         parts = [_rebuilt(value, copies) for value in part]
-        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts) if type(part) is tuple else part
+        if hasattr(part, "_fields"):
+            return tuple.__new__(type(part), parts)  # a named tuple's own `__new__` may take other arguments
+        return tuple(parts) if type(part) is tuple else part
     if type(part) is list:
         return [_rebuilt(value, copies) for value in part]
     return _rebuilt_object(part, copies)
@@ -225,9 +227,13 @@ def _checksum(leaf: Any) -> Optional[int]:
 
 
 def _bytes_of(leaf: Any) -> int:
-    if hasattr(leaf, "nbytes"):
-        return int(leaf.nbytes)
-    return int(leaf.numel() * leaf.element_size())
+    """The memory of a tensor or an array; that of a sparse tensor is what its values take, 0 if torch does not tell."""
+    try:
+        if hasattr(leaf, "nbytes"):
+            return int(leaf.nbytes)
+        return int(leaf.numel() * leaf.element_size())
+    except RuntimeError:  # torch defines no `nbytes` for such layouts
+        return _bytes_of(leaf._values()) if leaf.is_sparse else 0
 
 
 def _length(leaves: List[Tuple[Any, _State]]) -> int:

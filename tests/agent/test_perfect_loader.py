@@ -184,3 +184,30 @@ def test_tensors_of_inference_are_served():
 
     perfect = perfect_of(batches_of(5, make))
     assert [float(perfect.next()[0]) for _ in range(10)] == [0, 1, 2, 3, 4] * 2
+
+
+class AttributeDict(dict):
+    __getattr__ = dict.__getitem__  # raises KeyError for an attribute that it lacks
+
+
+class Samples(collections.namedtuple("Samples", "x y")):
+    def __new__(cls, samples):
+        return super().__new__(cls, *samples)
+
+
+ODD_BATCHES = {
+    "mapping with attributes": lambda number: AttributeDict(plain(number)),
+    "named tuple with its own constructor": lambda number: Samples(plain(number).values()),
+    "sparse": lambda number: {"x": torch.eye(4).mul(number + 1).to_sparse()},
+    "sparse rows": lambda number: [torch.eye(4).mul(number + 1).to_sparse_csr()],
+    "nested": lambda number: [torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])],
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls some of these layouts prototypes
+@pytest.mark.parametrize("name", ODD_BATCHES)
+def test_a_batch_of_an_odd_kind_is_served_with_its_types_and_without_an_error(name):
+    perfect = perfect_of(batches_of(2, ODD_BATCHES[name]))
+    expected = ODD_BATCHES[name](0)
+    for _ in range(EXAMINED_BATCHES + 2):
+        assert type(perfect.next()) is type(expected)
