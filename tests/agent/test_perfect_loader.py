@@ -139,7 +139,7 @@ def test_no_more_batches_are_fetched_than_a_perfect_loader_may_hold():
 
 
 def test_the_memory_limits_the_batches_but_one_is_always_held():
-    perfect = perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=10_000)
+    perfect = perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=20_000)  # each has a copy
     assert len(perfect) == 2
     assert any("2 batches" in note and "0.01 MB" in note for note in perfect.notes(None))
     assert len(perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=1)) == 1
@@ -211,3 +211,14 @@ def test_a_batch_of_an_odd_kind_is_served_with_its_types_and_without_an_error(na
     expected = ODD_BATCHES[name](0)
     for _ in range(EXAMINED_BATCHES + 2):
         assert type(perfect.next()) is type(expected)
+
+
+@pytest.mark.parametrize("name", ["in place", "gradient", "shape"])
+def test_a_change_that_begins_late_is_never_served(name):
+    perfect = perfect_of(batches_of(3, plain))
+    for served in range(EXAMINED_BATCHES + 9):
+        batch, expected = perfect.next(), plain(served % 3)
+        assert torch.equal(batch["x"], expected["x"])
+        assert not batch["x"].requires_grad
+        if served > EXAMINED_BATCHES:
+            CHANGES[name](batch)
