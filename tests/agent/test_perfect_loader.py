@@ -141,7 +141,7 @@ def test_no_more_batches_are_fetched_than_a_perfect_loader_may_hold():
 def test_the_memory_limits_the_batches_but_one_is_always_held():
     perfect = perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=20_000)  # each has a copy
     assert len(perfect) == 2
-    assert any("2 batches" in note and "0.01 MB" in note for note in perfect.notes(None))
+    assert any("2 batches" in note and "0.02 MB" in note for note in perfect.notes(None))
     assert len(perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=1)) == 1
 
 
