@@ -37,11 +37,12 @@ class PerfectBatches:
     """
 
     def __init__(self, memory_bytes: int) -> None:
-        """Holds nothing yet; `memory_bytes`: the batches take no more than this, but for the first."""
+        """Holds nothing yet; `memory_bytes`: the batches and a copy of each take no more, but for the first."""
         self._memory_bytes = memory_bytes
         self._full_note = ""  # why no more batches were fetched, if the loader had more and there is room for more
         self._batches: List[Any] = []
         self._leaves: List[List[Tuple[Any, _State]]] = []  # the tensors and arrays of each batch, as they were fetched
+        self._pristine: List[Dict[int, Any]] = []  # copies of them by id, which no consumer sees
         self._examined: List[Tuple[Any, _State]] = []  # those of copies, as they were served
         self._served_count = 0
         self._copies = False
@@ -70,14 +71,15 @@ class PerfectBatches:
                 ended = True
                 break
             leaves = leaves_of(batch)
-            total_bytes += sum(_bytes_of(leaf) for leaf in leaves)
+            total_bytes += 2 * sum(_bytes_of(leaf) for leaf in leaves)  # with the pristine copies
             if self._batches and total_bytes > self._memory_bytes:
                 self._full_note = "more would take over %.3g MB" % (self._memory_bytes / 1e6)
                 break
             self._batches.append(batch)
             self._leaves.append([(leaf, _state_of(leaf)) for leaf in leaves])
+            self._pristine.append({id(leaf): _copy_of(leaf) for leaf in leaves})
         if ended and len(self._batches) > 1 and _length(self._leaves[-1]) < _length(self._leaves[0]):
-            del self._batches[-1], self._leaves[-1]  # a short last batch has another rate
+            del self._batches[-1], self._leaves[-1], self._pristine[-1]  # a short last batch has another rate
         return ended
 
     def __iter__(self) -> Iterator[Any]:
@@ -114,7 +116,7 @@ class PerfectBatches:
 
     def _copy(self, index: int, examines: bool) -> Any:
         start_ns = time.perf_counter_ns()
-        copies: Dict[int, Any] = {id(leaf): _copy_of(leaf) for leaf, _ in self._leaves[index]}
+        copies: Dict[int, Any] = {key: _copy_of(pristine) for key, pristine in self._pristine[index].items()}
         batch = _rebuilt(self._batches[index], copies)
         self._copy_ns += time.perf_counter_ns() - start_ns
         self._copied_count += 1
@@ -129,7 +131,8 @@ class PerfectBatches:
     def _has_changed(self, index: int) -> bool:
         """Whether the consumer has changed a batch that it shares, by what costs nothing to ask."""
         return any(
-            _version_of(leaf) != state.version or _needs_gradient(leaf) != state.requires_grad for leaf, state in self._leaves[index]
+            _version_of(leaf) != state.version or _needs_gradient(leaf) != state.requires_grad or tuple(leaf.shape) != state.shape
+            for leaf, state in self._leaves[index]
         )
 
 
@@ -163,7 +166,9 @@ def _rebuilt(part: Any, copies: Dict[int, Any]) -> Any:
         return {key: _rebuilt(value, copies) for key, value in part.items()}
     if isinstance(part, tuple):
         parts = [_rebuilt(value, copies) for value in part]
-        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts) if type(part) is tuple else part
+        if hasattr(part, "_fields"):
+            return tuple.__new__(type(part), parts)  # a named tuple's own `__new__` may take other arguments
+        return tuple(parts) if type(part) is tuple else part
     if type(part) is list:
         return [_rebuilt(value, copies) for value in part]
     return _rebuilt_object(part, copies)
@@ -225,9 +230,13 @@ def _checksum(leaf: Any) -> Optional[int]:
 
 
 def _bytes_of(leaf: Any) -> int:
-    if hasattr(leaf, "nbytes"):
-        return int(leaf.nbytes)
-    return int(leaf.numel() * leaf.element_size())
+    """The memory of a tensor or an array; that of a sparse tensor is what its values take, 0 if torch does not tell."""
+    try:
+        if hasattr(leaf, "nbytes"):
+            return int(leaf.nbytes)
+        return int(leaf.numel() * leaf.element_size())
+    except RuntimeError:  # torch defines no `nbytes` for such layouts
+        return _bytes_of(leaf._values()) if leaf.is_sparse else 0
 
 
 def _length(leaves: List[Tuple[Any, _State]]) -> int:

@@ -75,8 +75,13 @@ def _children(value: Any) -> Optional[Dict[Any, Any]]:
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is a tensor or an array: it has a shape and a dtype."""
-    return hasattr(value, "shape") and hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), (tuple, list))
+    """Whether a value is a tensor or an array: it has a shape and a dtype. A mapping is none, whatever its attributes are."""
+    if isinstance(value, Mapping):
+        return False
+    try:
+        return isinstance(value.shape, (tuple, list)) and hasattr(value, "dtype")
+    except Exception:  # a `__getattr__` of the user's raises whatever it likes
+        return False
 
 
 def _array_bytes(value: Any) -> Optional[int]:

@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 
+from loaderscope.sweep.processes.temporary_folders import PREFIX
+
 SESSION_SUFFIX = ".loaderscope"
 MOST_FILES = 50_000
 LONGEST_S = 2.0
@@ -28,7 +30,7 @@ class FolderState:
 
 
 def look_at(folder: str) -> FolderState:
-    """Looks at all files below a folder, without those of version control, caches and virtual environments."""
+    """Looks at all files below a folder, without those of version control, caches, virtual environments and our own runs."""
     files: dict[str, tuple[int, int]] = {}
     deadline_s = time.monotonic() + LONGEST_S
     for path in _files(folder):
@@ -52,10 +54,14 @@ def changed_files(before: FolderState, after: FolderState) -> list[str] | None:
 
 def _files(folder: str) -> Iterator[str]:
     for where, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(os.path.join(where, name))]
+        folders[:] = [name for name in folders if not _is_left_out(name) and not _is_environment(os.path.join(where, name))]
         for name in files:
             if SESSION_SUFFIX not in name:  # ours, with the files that SQLite keeps beside it
                 yield os.path.join(where, name)
+
+
+def _is_left_out(folder_name: str) -> bool:
+    return folder_name in _LEFT_OUT or folder_name.startswith(PREFIX)  # ours, where TMPDIR lies within the folder
 
 
 def _is_environment(folder: str) -> bool:

@@ -139,9 +139,9 @@ def test_no_more_batches_are_fetched_than_a_perfect_loader_may_hold():
 
 
 def test_the_memory_limits_the_batches_but_one_is_always_held():
-    perfect = perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=10_000)
+    perfect = perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=20_000)  # each has a copy
     assert len(perfect) == 2
-    assert any("2 batches" in note and "0.01 MB" in note for note in perfect.notes(None))
+    assert any("2 batches" in note and "0.02 MB" in note for note in perfect.notes(None))
     assert len(perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=1)) == 1
 
 
@@ -184,3 +184,41 @@ def test_tensors_of_inference_are_served():
 
     perfect = perfect_of(batches_of(5, make))
     assert [float(perfect.next()[0]) for _ in range(10)] == [0, 1, 2, 3, 4] * 2
+
+
+class AttributeDict(dict):
+    __getattr__ = dict.__getitem__  # raises KeyError for an attribute that it lacks
+
+
+class Samples(collections.namedtuple("Samples", "x y")):
+    def __new__(cls, samples):
+        return super().__new__(cls, *samples)
+
+
+ODD_BATCHES = {
+    "mapping with attributes": lambda number: AttributeDict(plain(number)),
+    "named tuple with its own constructor": lambda number: Samples(plain(number).values()),
+    "sparse": lambda number: {"x": torch.eye(4).mul(number + 1).to_sparse()},
+    "sparse rows": lambda number: [torch.eye(4).mul(number + 1).to_sparse_csr()],
+    "nested": lambda number: [torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])],
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls some of these layouts prototypes
+@pytest.mark.parametrize("name", ODD_BATCHES)
+def test_a_batch_of_an_odd_kind_is_served_with_its_types_and_without_an_error(name):
+    perfect = perfect_of(batches_of(2, ODD_BATCHES[name]))
+    expected = ODD_BATCHES[name](0)
+    for _ in range(EXAMINED_BATCHES + 2):
+        assert type(perfect.next()) is type(expected)
+
+
+@pytest.mark.parametrize("name", ["in place", "gradient", "shape"])
+def test_a_change_that_begins_late_is_never_served(name):
+    perfect = perfect_of(batches_of(3, plain))
+    for served in range(EXAMINED_BATCHES + 9):
+        batch, expected = perfect.next(), plain(served % 3)
+        assert torch.equal(batch["x"], expected["x"])
+        assert not batch["x"].requires_grad
+        if served > EXAMINED_BATCHES:
+            CHANGES[name](batch)

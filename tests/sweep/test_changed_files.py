@@ -26,6 +26,15 @@ def test_caches_version_control_and_environments_are_left_out(tmp_path):
     assert changed_files(before, look_at(str(tmp_path))) == []
 
 
+def test_the_folders_of_our_own_runs_are_left_out(tmp_path):
+    before = look_at(str(tmp_path))
+    run = tmp_path / "tmp" / "loaderscope-run-abc" / "trial"
+    run.mkdir(parents=True)
+    (run / "records").write_text("1")
+    (tmp_path / "tmp" / "model.pt").write_text("1")
+    assert changed_files(before, look_at(str(tmp_path))) == [os.path.join("tmp", "model.pt")]
+
+
 def test_a_folder_with_too_many_files_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_FILES", 3)
     before = look_at(str(tmp_path))
