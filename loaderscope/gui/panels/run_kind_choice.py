@@ -31,7 +31,9 @@ SWEEP = RunKind("sweep", "Try settings on the loader alone", "Runs the loader wi
 TRAINING_SWEEP = RunKind(
     "training-sweep", "Try settings in the training", "Runs the training with each setting, until it has taken enough batches.", "Start…"
 )
-TRAINING = RunKind("training", "Record the training as it is", "Runs the whole script once, as you would, with all that it writes.", "Record")
+TRAINING = RunKind(
+    "training", "Record the training as it is", "Runs the whole script once, as you would, with all that it writes.", "Record"
+)
 RUN_KINDS = (SWEEP, TRAINING_SWEEP, TRAINING)
 
 _TEXT_INDENT_PX = 22
