@@ -12,7 +12,7 @@ from loaderscope.facts.measures import BY_KEY, MEASURES, Repeats, Shown
 from loaderscope.facts.results import Estimate, SettingResult
 from loaderscope.facts.text import MISSING
 
-NO_FIGURES = {"config", "trials"}
+NO_FIGURES = {"config", "trials", "remedy"}
 """Fields of SettingResult that say which setting it is, and what it was made from."""
 
 PACKAGE = pathlib.Path(loaderscope.__file__).parent

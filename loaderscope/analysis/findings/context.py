@@ -101,9 +101,14 @@ class Context:
         return "warning" if subject is not None and setting.config == subject.config else "info"
 
     def severity_of_wait(self, setting: SettingResult) -> str:
-        """Returns the severity of a finding about lost time: `info` if a training waited for hardly any of its time for the loader."""
+        """Returns the severity of a finding about lost time.
+
+        It is `info` if a training waited for hardly any of its time for the loader, and where other programs took the time.
+        """
         share = self.recorded.exposed_share if self.recorded is not None else None
-        return "info" if share is not None and share < NOTABLE_SHARE else self.severity_of(setting)
+        trials = self.trials_of(setting)
+        is_doubtful = bool(trials) and all(trial.is_disturbed for trial in trials)
+        return "info" if is_doubtful or (share is not None and share < NOTABLE_SHARE) else self.severity_of(setting)
 
     def gain_of_share(self, setting: SettingResult, share: float, low: float | None = None, high: float | None = None) -> Estimate | None:
         """Returns the seconds of the user's training that a share of a setting's time makes; None if its length is unknown.

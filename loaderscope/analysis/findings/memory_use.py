@@ -10,6 +10,8 @@ from loaderscope.facts.text import bytes_text
 MIB = 1 << 20
 MIN_GROWTH_BYTES_PER_S = 2 * MIB
 MIN_GROWTH_BYTES = 32 * MIB
+_QUEUES = 2
+"""Growth by so many full queues of batches is that of the queue, whose batches the allocator may hold twice."""
 COPY_SHARE = 0.8
 """A worker's memory is a copy made at its start if the worker has this share of its peak already at the first batch."""
 LARGE_WORKER_BYTES = 400 * MIB
@@ -38,12 +40,13 @@ def _is_told_as_copies(trial: TrialResult) -> bool:
 
 
 def _growth_bytes(trial: TrialResult) -> float | None:
-    """Returns the growth over one epoch, or None if it is negligible."""
+    """Returns the growth over one epoch, or None if it is negligible, or explained by a queue that fills with batches."""
     rate = trial.signs.growth_bytes_per_s if trial.signs else None
     if rate is None or rate < MIN_GROWTH_BYTES_PER_S or not trial.epochs:
         return None
     seconds = max(times.steady_s or 0.0 for times in trial.epochs)
-    return rate * seconds if rate * seconds >= MIN_GROWTH_BYTES else None
+    queue_bytes = (trial.batch_bytes or 0.0) * trial.config.num_workers * ((trial.config.prefetch_factor or 0) + 1)
+    return rate * seconds if rate * seconds >= max(MIN_GROWTH_BYTES, _QUEUES * queue_bytes) else None
 
 
 def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResult]) -> Finding:

@@ -103,8 +103,8 @@ def _about_cache(
         trials=sorted({trial.id, kept.trial.id}),
         message=(
             f"The dataset's {names}, a cache, dies with the workers at the end of each epoch: a worker had {round(caches[0].end or 0.0)} "
-            f"entries then, and began the next epoch with {round(caches[0].start or 0.0)}. Kept, it saves {share_text(kept.saved_share)} of "
-            f"an epoch: {how} a batch of the second epoch takes {duration_text(kept.second_s)} instead of {duration_text(kept.first_s)}."
+            f"entries then, and began the next epoch with {round(caches[0].start or 0.0)}. Kept, it saves {share_text(kept.saved_share)} "
+            f"of an epoch: {how} a batch of the second epoch takes {duration_text(kept.second_s)} instead of {duration_text(kept.first_s)}."
         ),
         evidence={
             "caches": [cache.name for cache in caches],
