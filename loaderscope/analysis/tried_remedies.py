@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+from loaderscope.facts.measures import THROUGHPUTS
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Estimate, Remedy, SettingResult
 from loaderscope.facts.text import bytes_text, duration_text, rate_text
@@ -14,8 +15,7 @@ NOTABLE_CHANGE = 0.05
 """Memory, and the length of the training, are told if they change by this share."""
 
 _COMPARED: tuple[tuple[str, Callable[[float], str], str], ...] = (
-    ("samples_per_second", rate_text, " samples/s"),
-    ("batches_per_second", rate_text, " batches/s"),
+    *((measure.field, rate_text, f" {measure.unit}") for measure in THROUGHPUTS),
     ("epoch_s", duration_text, " an epoch"),
 )
 """Figures of a setting, how they are written, and their units: the first that both have is compared."""

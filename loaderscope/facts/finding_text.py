@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import Estimate, SettingResult
 from loaderscope.facts.text import (
     MISSING,
@@ -14,7 +15,6 @@ from loaderscope.facts.text import (
     enumerated,
     grouped_text,
     mean_count_text,
-    rate_text,
     rough_duration_text,
     share_text,
 )
@@ -22,7 +22,7 @@ from loaderscope.facts.text import (
 GAIN_UNKNOWN = "gain not known"
 _UNITS = (
     ("_bytes_per_s", lambda value: f"{bytes_text(value)}/s"),
-    ("_samples_per_second", lambda value: f"{rate_text(value)} samples/s"),
+    ("_samples_per_second", THROUGHPUT.with_unit),
     ("_share", share_text),
     ("_shares", share_text),
     ("_bytes", bytes_text),

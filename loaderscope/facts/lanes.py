@@ -314,7 +314,7 @@ PLOTS: tuple[Plot, ...] = (
     ),
     Plot(
         "waits_for",
-        "waits for",
+        "wait of the thread",
         "0: nothing, it computes; 1: the disk; 2: a lock; 3: a lock of a file; 4: another process; 5: it sleeps; 6: something else",
         is_optional=True,
     ),

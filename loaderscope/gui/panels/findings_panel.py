@@ -209,7 +209,7 @@ class FindingsPanel(QWidget):
             empty, nothing = (EMPTY_OF_TRAINING, NOTHING_OF_TRAINING) if self._is_training else (EMPTY, NOTHING)
             text = f'<p style="color:{palette.muted}">{nothing if self._has_measured else empty}</p>'
         elif self._is_training:
-            link = f'<a style="color:{palette.accent}" href="training:settings">Try other settings in this training</a>'
+            link = f'<a style="color:{palette.accent}" href="settings:training">Try other settings in this training</a>'
             text = f'<p style="margin:0 0 6px 0">{link}</p>{text}'
         text += self._rules_html(palette)
         if text != self._shown_html:
@@ -254,7 +254,7 @@ class FindingsPanel(QWidget):
             self.startupViewChosen.emit(path)
         elif scheme == "epochs":
             self.epochsChosen.emit(int(path))
-        elif scheme == "training":
+        elif scheme == "settings":
             self.trainingSettingsChosen.emit()
         elif scheme == "rules":
             self._are_rules_shown = not self._are_rules_shown
