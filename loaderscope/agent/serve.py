@@ -250,7 +250,10 @@ class Agent:
             failure = error.__cause__ or error if isinstance(error, AgentError) else error
             if isinstance(failure, SystemExit) and failure.code in (None, 0):
                 failure = None
-            training.end_after_script(failure, error.info if isinstance(error, AgentError) else None)
+            info = error.info if isinstance(error, AgentError) else None
+            if isinstance(failure, SystemExit):  # what the load says of it ends "before it iterated ...", but the loader was iterated
+                info = describe_exit(failure, _BEFORE_ENOUGH, os.getcwd())
+            training.end_after_script(failure, info)
         if self._captured is not None or self._answered_from_script:  # a thread of the script serves the requests
             guard.wait_forever(parents_too=_is_child)
         watched_children.stop_watching()
