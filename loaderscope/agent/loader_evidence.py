@@ -62,10 +62,8 @@ def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
         loader: the DataLoader.
         frames: the stack that led to the iter(), the innermost first.
     """
-    import torch
-
     framework = framework_loop(frames)
-    gradients = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    gradients = has_gradients()
     use, file = _use(frames) if framework is None else (None, "")
     is_remade = framework is None and _is_remade(frames)
     if is_remade and use == TAKES_ONE_BATCH:
@@ -85,6 +83,13 @@ def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
     if shuffled:
         return Evidence(TRAINING, clauses[0], clauses)
     return Evidence(UNKNOWN, "", clauses, use == LOOPS and has_backward(file))
+
+
+def has_gradients() -> bool:
+    """Whether what this thread computes now gets gradients."""
+    import torch
+
+    return bool(torch.is_grad_enabled() and not torch.is_inference_mode_enabled())
 
 
 def shuffles(loader: Any) -> Optional[bool]:
