@@ -229,6 +229,20 @@ def test_a_long_validation_ends_the_look_and_is_captured(choose):
     assert "10 batches" in captured.why
 
 
+def test_a_long_validation_is_passed_where_a_loader_that_shuffles_is_made(choose):
+    kind, captured = choose(
+        script_with("train = DataLoader(data(40), 4, shuffle=True)\n" + LONG_VALIDATION.replace("DataLoader(data(40), 4)", "train"))
+    )
+    assert (kind, captured.number, met_lengths(captured)) == ("loaded", 1, [200, 40])
+
+
+def test_an_evaluation_that_a_training_did_not_follow_in_time_is_told_with_the_loader_that_was_awaited(choose):
+    main = "train = DataLoader(data(40), 4, shuffle=True)\nwith torch.no_grad():\n    for batch in DataLoader(data(200), 4): pass\n"
+    kind, captured = choose(script_with(main))
+    assert (kind, captured.number) == ("again", 0)
+    assert "--look" in captured.why and "--target" in captured.why
+
+
 @pytest.mark.parametrize("end", ["", pytest.param("sys.exit(0)", marks=pytest.mark.slow), "raise ValueError('later')"])
 def test_where_the_script_only_evaluates_its_first_loader_is_captured_and_this_is_said(choose, end):
     main = "with torch.no_grad():\n    for length in (8, 9):\n        list(DataLoader(data(length), 4))\n" + end + "\n"
