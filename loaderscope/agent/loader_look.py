@@ -125,6 +125,8 @@ class Look:
             return evidence.reason
         if evidence.verdict != UNKNOWN:
             return None
+        if evidence.loop_loader is not None and self._met.verdict_of(evidence.loop_loader) is None:
+            return None
         better = self._better_clause(loader, evidence.trains_elsewhere)
         if better is None:
             return "nothing shows that it only evaluates, and no other loader that is made shuffles or is far larger"

@@ -214,6 +214,17 @@ def test_of_two_training_loaders_the_first_is_taken(choose):
     assert captured.chosen.length == 40
 
 
+@pytest.mark.parametrize(
+    "loop", ["for batch in main:", pytest.param("for _ in range(2):\n  for batch, _ in zip(main, range(9)):", marks=pytest.mark.slow)]
+)
+def test_a_loader_beside_the_one_that_the_training_loop_iterates_is_let_through(choose, loop):
+    lines = ["side = DataLoader(data(8), 4, shuffle=True)", "main = DataLoader(data(40), 4, shuffle=True)", "others = iter(side)"]
+    text = script_with("\n".join([*lines, loop, "    next(others)", "    step(batch)"]))
+    kind, captured = choose(text)
+    assert (kind, captured.number, met_lengths(captured)) == ("loaded", 1, [8, 40])
+    assert any("beside" in clause for clause in captured.met[0].evidence)
+
+
 LONG_VALIDATION = """
 with torch.no_grad():
     for batch in DataLoader(data(200), 4):
