@@ -9,13 +9,13 @@ import socket
 import sys
 import time
 from _queue import SimpleQueue  # the C type: the module `queue` need not be loaded before the user's code
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .messages import ADDRESS_VARIABLE, MAX_LINE_BYTES, PROTOCOL, TOKEN_VARIABLE, ProtocolError, decode, encode
 
 _RECEIVE_BYTES = 65536
 
-Answer = Callable[[], Dict[str, Any]]
+Answer = Callable[[], Optional[Dict[str, Any]]]
 
 
 class Connection:
@@ -32,7 +32,7 @@ class Connection:
             host: the app's host.
             port: the app's port.
             on_end: called from the reading thread when the connection ends, for whatever reason.
-            answers: by type of request, functions that answer it without the main thread.
+            answers: by type of request, functions that answer it without the main thread, with None for no answer.
         """
         self._answers = answers
         self._sends = _thread.allocate_lock()
@@ -74,8 +74,8 @@ class Connection:
                     answer = self._answers.get(message["type"])
                     if answer is None:
                         self._messages.put(message)
-                    else:
-                        self.send(answer())
+                    elif (reply := answer()) is not None:
+                        self.send(reply)
         except (OSError, ProtocolError):
             pass  # a broken connection, or nonsense on it, ends the agent as a closed one does
         finally:

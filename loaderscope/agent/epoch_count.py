@@ -16,6 +16,12 @@ EPOCHS_FOR_INTERVAL = 7
 LONGEST_FOR_RATE_S = 60.0
 """Epochs with too few batches are repeated only if those for a rate take no longer together."""
 
+LONGEST_ABSENCE_S = 20.0
+"""A trial of the training waits at least so long for the next epoch while the script does something without any loader.
+
+A checkpoint is saved in less as a rule, and a batch of an evaluation takes less.
+"""
+
 
 def epoch_numbers(
     order: TrialOrder, finished: Sequence[Any], are_whole: Sequence[bool], clock: Callable[[], float] = time.perf_counter

@@ -15,10 +15,12 @@ from .loader_use import (
     TAKES_ONE_BATCH,
     TRAINS,
     has_backward,
+    names_of_training_loops,
     remakes_iterator,
     returns_value,
     use_of_loader,
 )
+from .made_loaders import live_loaders
 
 TRAINING = "training"
 EVALUATION = "evaluation"
@@ -32,6 +34,8 @@ _CLAUSES = {
     TAKES_FEW_BATCHES: "only its first batches are used",
 }
 """Uses that say whether the script trains with a loader."""
+
+BESIDE_CLAUSE = "its batches are taken beside those of the loader that the training loop iterates"
 
 _GENERATOR_FLAGS = 0x20 | 0x200  # inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 _DEEPEST_SAMPLER = 5
@@ -47,12 +51,14 @@ class Evidence(NamedTuple):
         reason: the clause that decided; empty if UNKNOWN.
         clauses: all that was seen, in clauses whose subject is the loader ("it shuffles").
         trains_elsewhere: whether a loop over the loader trains nothing, but other code of the same file does.
+        loop_loader: the loader of the loop that takes this one's batches beside its own; None if there is none.
     """
 
     verdict: str
     reason: str
     clauses: List[str]
     trains_elsewhere: bool = False
+    loop_loader: Any = None
 
 
 def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
@@ -62,10 +68,8 @@ def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
         loader: the DataLoader.
         frames: the stack that led to the iter(), the innermost first.
     """
-    import torch
-
     framework = framework_loop(frames)
-    gradients = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    gradients = has_gradients()
     use, file = _use(frames) if framework is None else (None, "")
     is_remade = framework is None and _is_remade(frames)
     if is_remade and use == TAKES_ONE_BATCH:
@@ -80,11 +84,21 @@ def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
         return Evidence(TRAINING if framework.is_training else EVALUATION, clauses[-1], clauses)
     if not gradients:
         return Evidence(EVALUATION, "gradients are off where it is iterated", clauses)
+    loop_loader = _loop_loader(loader, frames) if use == TRAINS else None
+    if loop_loader is not None:
+        return Evidence(UNKNOWN, "", [*clauses, BESIDE_CLAUSE], loop_loader=loop_loader)
     if use in (TRAINS, TAKES_ONE_BATCH) or (use == TAKES_FEW_BATCHES and not shuffled):  # a short training shuffles, too
         return Evidence(TRAINING if use == TRAINS else CHECK, clauses[-1], clauses)
     if shuffled:
         return Evidence(TRAINING, clauses[0], clauses)
     return Evidence(UNKNOWN, "", clauses, use == LOOPS and has_backward(file))
+
+
+def has_gradients() -> bool:
+    """Whether what this thread computes now gets gradients."""
+    import torch
+
+    return bool(torch.is_grad_enabled() and not torch.is_inference_mode_enabled())
 
 
 def shuffles(loader: Any) -> Optional[bool]:
@@ -126,6 +140,16 @@ def _use(frames: Sequence[FrameType]) -> Tuple[Optional[str], str]:
         if use in _CLAUSES or not passes_on:
             return use, frame.f_code.co_filename
     return None, ""
+
+
+def _loop_loader(loader: Any, frames: Sequence[FrameType]) -> Any:
+    frame = iterating_frame(frames)
+    names = set() if frame is None else names_of_training_loops(frame)
+    for name in sorted(names):
+        other = frame.f_locals.get(name, frame.f_globals.get(name)) if frame is not None else None
+        if other is not loader and any(other is made for made in live_loaders()):
+            return other
+    return None
 
 
 def _is_remade(frames: Sequence[FrameType]) -> bool:

@@ -1,8 +1,8 @@
 """Looks for the DataLoader with which the script trains: runs the script, and decides at each iter() without any training.
 
 A loader that only evaluates, or of which few batches are looked at, is let through. The look ends at the iter() of the first other
-one. It never passes a step of an optimizer that would change a weight, nor more than a few batches of a loader: then the app
-starts the script again and captures a loader by its number.
+one. It never passes a step of an optimizer that would change a weight, nor more than a few batches of a loader that may train: then
+the app starts the script again and captures a loader by its number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MET_SUFFIX = ".met"
 """A child that lets loaders through leaves its choice among them in the file PID.met, in the folder of the search."""
 
 MOST_BATCHES = 10
-"""Batches that a loader may give while the look goes on."""
+"""Batches that a loader may give while the look goes on; one that evaluates may give more, where another is made that shuffles."""
 
 FAR_LARGER = 4
 """A loader that is made and has this many times the samples is waited for."""
@@ -125,6 +125,8 @@ class Look:
             return evidence.reason
         if evidence.verdict != UNKNOWN:
             return None
+        if evidence.loop_loader is not None and self._met.verdict_of(evidence.loop_loader) is None:
+            return None
         better = self._better_clause(loader, evidence.trains_elsewhere)
         if better is None:
             return "nothing shows that it only evaluates, and no other loader that is made shuffles or is far larger"
@@ -137,8 +139,7 @@ class Look:
         for other in made_loaders.live_loaders():
             if other is loader or self._met.verdict_of(other) not in (None, CHECK):
                 continue
-            call = made_loaders.constructor_call_of(other)
-            where = "" if call is None or call.place is None else " (%s:%d)" % (os.path.basename(call.place.file), call.place.line)
+            where = _where_made(other)
             if loader_evidence.shuffles(other):
                 return "another loader is made%s that shuffles" % where
             if trains_elsewhere:
@@ -184,11 +185,19 @@ class Look:
         if self._ends.locked():
             guard.wait_forever()
         self._last = loader
-        if self._met.count_batch(loader) > MOST_BATCHES and not self._lets_all_through:
-            number = self._met.number_of(loader)
-            reason = self._met.reason_of(number)
-            went_on = "the script takes more than %d batches of it before it trains with another" % MOST_BATCHES
-            self._end_again(CapturedLoader(number, "; ".join(filter(None, (reason, went_on))), self._met.rows()))
+        if self._met.count_batch(loader) <= MOST_BATCHES or self._lets_all_through:
+            return
+        if self._met.verdict_of(loader) == EVALUATION and self._awaited() is not None:
+            return
+        number = self._met.number_of(loader)
+        reason = self._met.reason_of(number)
+        went_on = "the script takes more than %d batches of it before it trains with another" % MOST_BATCHES
+        self._end_again(CapturedLoader(number, ", although ".join(filter(None, (went_on, reason))), self._met.rows()))
+
+    def _awaited(self) -> Any:
+        """The loader that is made, shuffles, and was not iterated: an evaluation that comes first costs only time, however long it is."""
+        loaders_made = made_loaders.live_loaders()
+        return next((made for made in loaders_made if self._met.verdict_of(made) is None and loader_evidence.shuffles(made)), None)
 
     def _watch_steps(self, module: types.ModuleType) -> None:
         if self._watches:
@@ -236,7 +245,16 @@ class Look:
             assert number is not None
             which = "the first (%s)" % self._met.reason_of(number)
         reason = "%s: only loaders that it does not train with were met, and this is %s" % (why, which)
+        awaited = self._awaited()
+        if awaited is not None:
+            reason += "; another that is made%s shuffles: --look gives the look more time, --target names a loader" % _where_made(awaited)
         return CapturedLoader(number, reason, self._met.rows())
+
+
+def _where_made(loader: Any) -> str:
+    """Says where a loader is made, in brackets with a space before; empty where that is unknown."""
+    call = made_loaders.constructor_call_of(loader)
+    return "" if call is None or call.place is None else " (%s:%d)" % (os.path.basename(call.place.file), call.place.line)
 
 
 def _again(choice: Optional[CapturedLoader]) -> Message:

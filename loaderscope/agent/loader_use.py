@@ -81,6 +81,22 @@ def remakes_iterator(frame: FrameType) -> bool:
     return bool(loops) and not _is_small_range(loops[-1])
 
 
+def names_of_training_loops(frame: FrameType) -> Set[str]:
+    """Returns the names that training `for` loops iterate below the statement of a frame that keeps an iterator (`it = iter(loader)`).
+
+    They stand in the same block, perhaps within other loops.
+    """
+    tree = _tree(frame.f_code.co_filename)
+    path = [] if tree is None else _statements_at(tree, frame.f_lineno)
+    if tree is None or not path or not isinstance(path[-1], _ASSIGNMENTS) or "iter" not in _called_names(_own_expressions(path[-1])):
+        return set()
+    parts = _parts(path[-2]) if len(path) > 1 else list(tree.body)
+    below = [node for node in parts if isinstance(node, _LOOPS) and node.lineno > frame.f_lineno]
+    loops = [node for loop in below for node in ast.walk(loop) if isinstance(node, (ast.For, ast.AsyncFor))]
+    heads = [loop.iter for loop in loops if _trains(loop.body, tree)]
+    return {part.id for head in heads for part in ast.walk(head) if isinstance(part, ast.Name)}
+
+
 def trains(file: str, first_line: int) -> bool:
     """Whether the function that begins in a line of a file calls backward() or step(); False without source."""
     tree = _tree(file)

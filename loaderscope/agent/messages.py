@@ -16,6 +16,7 @@ and the agent answers, one request at a time. The end of the connection ends the
     weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
     end_look {}                                again   (at once; ends the look of an unanswered `load`)
+    end_if_left {}                             (none: a `trial` of the training is answered if the script has left its loader)
     where {}                                   where {place: {file, line, function} | null}   (at once, also while another request runs)
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
@@ -234,6 +235,7 @@ class TrialOutcome(_Json):
     loader_batches: Optional[int] = None  # of an epoch that the script's loop may leave early, as far as the loader tells
     child_names: Dict[str, str] = dataclasses.field(default_factory=dict)  # of processes that the script started, by pid
     epoch_setter: Optional[Dict[str, Any]] = None  # of the dataset, see `epoch_setter.find_epoch_setter`; None: none, or not looked for
+    gave_all: bool = False  # the script ended, or did not iterate the loader again: more epochs are not to be had
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ from . import (
     watched_children,
     weigh,
 )
-from .connection import Connection, dial
+from .connection import Answer, Connection, dial
 from .error_sentences import UNSUPPORTED, AgentError, Place, describe
 from .import_timer import ImportTimer
 from .messages import FOLDER_VARIABLE, LOOK, LOOK_AT_ALL, CapturedLoader, TrialConfig, TrialOrder
@@ -111,7 +111,16 @@ def _answer_end_look() -> Message:
     return {"type": "again", "captured": None} if _look is None else _look.end("the time for it was up")
 
 
-_ANSWERS = {"where": _answer_where, "end_look": _answer_end_look}
+_training: Optional[training_trial.TrainingTrial] = None
+"""The trial of the training, from its start on."""
+
+
+def _end_left_training() -> None:
+    if _training is not None:
+        _training.end_if_left()
+
+
+_ANSWERS: Dict[str, Answer] = {"where": _answer_where, "end_look": _answer_end_look, "end_if_left": _end_left_training}
 
 
 def _use_folder(folder: str) -> None:
@@ -250,7 +259,10 @@ class Agent:
             failure = error.__cause__ or error if isinstance(error, AgentError) else error
             if isinstance(failure, SystemExit) and failure.code in (None, 0):
                 failure = None
-            training.end_after_script(failure, error.info if isinstance(error, AgentError) else None)
+            info = error.info if isinstance(error, AgentError) else None
+            if isinstance(failure, SystemExit):  # what the load says of it ends "before it iterated ...", but the loader was iterated
+                info = describe_exit(failure, _BEFORE_ENOUGH, os.getcwd())
+            training.end_after_script(failure, info)
         if self._captured is not None or self._answered_from_script:  # a thread of the script serves the requests
             guard.wait_forever(parents_too=_is_child)
         watched_children.stop_watching()
@@ -364,6 +376,7 @@ class Agent:
         Raises:
             AgentError: it cannot begin.
         """
+        global _training
         if order.consumer.kind != "training":
             return False
         feed = self._attached_feed()
@@ -372,7 +385,7 @@ class Agent:
         self._check_main_guard(order.config)
         training = self._prepared or training_trial.TrainingTrial(order, self._finish_trial)
         training.begin(feed)
-        self._training = training
+        self._training = _training = training
         self._feed = self._unread = None  # the script may drop its loader, and with it the workers
         self._captured = self._captured._replace(loader=None)
         if _is_child:

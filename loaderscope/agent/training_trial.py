@@ -7,6 +7,7 @@ The loader that the script iterates gets the values of the setting in place, the
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 import weakref
@@ -32,6 +33,8 @@ from . import torch_internals as internals
 from .child_names import names_of_children
 from .epoch_count import goes_on
 from .error_sentences import UNSUPPORTED, AgentError, describe
+from .loader_absence import LoaderAbsence
+from .loader_evidence import has_gradients
 from .loader_recording import LoaderRecording, kind_of
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .patches import Patches, hide_frame
@@ -85,6 +88,8 @@ class TrainingTrial:
         self._notes: List[str] = []
         self._patches = Patches()
         self._ends = allocate_lock()  # held for ever by whoever ends the trial
+        self._pid = 0  # of the process that takes the batches: its children inherit the hooks
+        self._absence = LoaderAbsence(order.batches)
         self._is_cutting = False  # whether the trial ends an epoch that the script would go on with
         self._began_in_constructor = False
         self._start_ns = 0
@@ -129,6 +134,7 @@ class TrainingTrial:
         self._full_batches = loaders.full_batches_of(loader)
         made_loaders.set_iteration_callback(self._on_iteration)
         self._start_ns, self._cpu_time = time.perf_counter_ns(), trials.CpuTime()
+        self._pid, self._absence = os.getpid(), LoaderAbsence(self._order.batches)
         recorder.activate(recording)
         if not self._began_in_constructor:
             recording.begin_epoch(loader)
@@ -153,6 +159,7 @@ class TrainingTrial:
         )
         recording.trial, self._recording = self, recording
         optimizer_marks.install()
+        optimizer_marks.set_step_callback(self._note_step)
         return recording
 
     def _on_iteration(self, loader: Any) -> None:
@@ -169,6 +176,7 @@ class TrainingTrial:
         if recording.is_abandoned:
             recording.end_epoch()
         recorder.activate(None)
+        self._absence.note_other(loader, not has_gradients())
 
     def _takes_the_place(self, loader: Any) -> bool:
         """Whether a loader is a new one of the same kind by the same line, as of a script that makes one for each epoch."""
@@ -183,7 +191,9 @@ class TrainingTrial:
         def __next__(iterator: Any) -> Any:  # noqa: N807 - takes that method's place
             notes, recording = vars(iterator).get("_loaderscope"), self._recording
             if notes is None or recording is None or notes.recording is not recording:
-                return original(iterator)
+                batch = original(iterator)
+                self._note_batch_of_other()
+                return batch
             try:
                 batch = original(iterator) if self._perfect is None else self._perfect_batch(iterator, original)
             except BaseException as error:
@@ -191,6 +201,7 @@ class TrainingTrial:
                     self._failed_batch = recording.batch_count
                 hide_frame(error)
                 raise
+            self._absence.begin()
             if self._pinned is None:
                 self._pinned = trials.can_pin(self._order) and trials.is_pinned(batch)
             if self._counter is not None:
@@ -218,6 +229,7 @@ class TrainingTrial:
         """Notes an epoch that has ended, and ends the trial if no other is to follow."""
         samples = None if self._counter is None else self._counter.end_epoch(batches)
         self._epochs.append(_Epoch(batches, samples, not self._is_cutting))
+        self._absence.note_epoch(batches)
         if not self._ends.locked() and not self._goes_on():
             self._end_inside()
 
@@ -243,6 +255,40 @@ class TrainingTrial:
         self._is_cutting = True
         self._finish_with(self._answer)
 
+    def _note_step(self) -> None:
+        absence, recording = self._absence, self._recording
+        absence.steps += 1
+        if absence.steps > (self._order.batches or 0) or (recording is not None and not recording.is_open):
+            self.end_if_left()
+
+    def _note_batch_of_other(self) -> None:
+        activity = recorder.threads.activity
+        if activity.in_users_code or activity.in_loader:  # a loader in a dataset's own code
+            return
+        self._absence.note_batch_of_other()
+        self.end_if_left()
+
+    def end_if_left(self) -> None:
+        """Ends the trial if the script seems to have left the loader for good: the rest of its training must not run.
+
+        Any thread of this process may call it.
+        """
+        recording = self._recording
+        if recording is None or self._cpu_time is None or self._ends.locked() or os.getpid() != self._pid:
+            return
+        is_over = not recording.is_open or recording.is_abandoned
+        wait = self._absence.longest_wait(is_over)
+        if wait is None:
+            return
+        self._take_end()
+        self._is_cutting = not is_over
+        taken = self._batch_count()
+        if not taken:
+            self._finish(_failed(ErrorInfo(UNSUPPORTED, "the script took no batch of the loader within %s" % wait)))
+        words = "The script took no further batch of the loader within %s, so the trial ended after %s."
+        self._notes.append(words % (wait, _batches_text(taken)))
+        self._finish_with(lambda: self._answer(gave_all=True))
+
     def end_after_script(self, failure: Optional[BaseException], info: Optional[ErrorInfo] = None) -> NoReturn:
         """Ends the trial because the script has ended.
 
@@ -255,7 +301,7 @@ class TrainingTrial:
             self._finish(_failed(self._explained(failure, info or describe(failure))))
         if not self._batch_count():
             self._finish(_failed(ErrorInfo(UNSUPPORTED, "the script ended before it took a batch of the loader")))
-        self._finish_with(lambda: self._answer(did_script_end=True))
+        self._finish_with(lambda: self._answer(did_script_end=True, gave_all=True))
 
     def _fail_by_fault(self, error: Exception) -> None:
         self._take_end()
@@ -266,6 +312,7 @@ class TrainingTrial:
         if not self._ends.acquire(False):
             guard.wait_forever()
         made_loaders.set_iteration_callback(None)
+        optimizer_marks.set_step_callback(None)
 
     def _finish_with(self, answer: Callable[[], Message]) -> NoReturn:
         """Sends an answer; a fault in making it is sent in its place, for the script must not go on with it."""
@@ -291,7 +338,7 @@ class TrainingTrial:
         words = "%s; the script had taken %s of the loader" % (info.message.rstrip("."), _batches_text(taken))
         return dataclasses.replace(info, message=words)
 
-    def _answer(self, did_script_end: bool = False) -> Message:
+    def _answer(self, did_script_end: bool = False, gave_all: bool = False) -> Message:
         recording, order = self._recording, self._order
         assert recording is not None and self._cpu_time is not None
         seconds, other_threads_share = (time.perf_counter_ns() - self._start_ns) / 1e9, self._cpu_time.other_threads_share()
@@ -331,6 +378,7 @@ class TrainingTrial:
             loader_batches=self._full_batches,
             notes=notes,
             child_names=names_of_children(),
+            gave_all=gave_all,
         )
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 

@@ -100,7 +100,9 @@ def batches_for_interval(config: TrialConfig) -> int:
     return 2 * edge_batches(config) + MIN_BLOCKS_INTERVAL * max(config.num_workers, 1)
 
 
-def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None = None, warm_up: int = 0) -> Steady:
+def find_steady(  # noqa: PLR0917
+    trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None = None, warm_up: int = 0, gave_all: bool = False
+) -> Steady:
     """Returns the steady part of a trial.
 
     Args:
@@ -109,6 +111,7 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_
         config: the setting of the trial.
         full_batches: batches of a full epoch, if known: more cannot be asked for.
         warm_up: batches at the start of the trial that are left out at least.
+        gave_all: whether the script of a training gave no more batches, so that it is no use to ask for more.
     """
     burst, edge = max(config.num_workers, 1), edge_batches(config)
     sent_ns = _sent_ns(trace)
@@ -129,7 +132,7 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_
             durations.append(np.diff(epoch.done_ns[first - 1 : first + count * block : block]))
     block_ns = np.concatenate(durations) if durations else np.empty(0, np.int64)
     drained = [_drained(window, burst, sent_ns) for window in windows]
-    return Steady(windows, block, block_ns, drained, _reason(len(block_ns), epochs, config, full_batches))
+    return Steady(windows, block, block_ns, drained, _reason(len(block_ns), epochs, config, full_batches, gave_all))
 
 
 def _sent_ns(trace: Trace) -> Int64Array:
@@ -147,7 +150,7 @@ def _drained(window: Window, burst: int, sent_ns: Int64Array) -> int:
     return fewer if len(sent_ns) and fewer > burst else 0
 
 
-def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None) -> str | None:
+def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None, gave_all: bool) -> str | None:
     if blocks >= MIN_BLOCKS_INTERVAL:
         return None
     received = sum(epoch.batches for epoch in epochs)
@@ -156,7 +159,8 @@ def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig, full_batch
     left_out = "the first and the last batch" if not config.num_workers else f"the first and last {edge} batches of an epoch ({workers})"
     missing = "no throughput" if blocks < MIN_BLOCKS_VALUE else "no interval"
     have = f"{received} batch{' leaves' if received == 1 else 'es leave'} {blocks} block{'' if blocks == 1 else 's'} in steady state"
-    return f"{missing}: {have} after {left_out}; {_enough_text(config, full_batches)} are enough."
+    advice = "the script gave no more" if gave_all else f"{_enough_text(config, full_batches)} are enough"
+    return f"{missing}: {have} after {left_out}; {advice}."
 
 
 def _enough_text(config: TrialConfig, full_batches: int | None) -> str:

@@ -48,16 +48,22 @@ def batch_seconds_of_epochs(epochs: Sequence[EpochRun]) -> Estimate | None:
     return _mean_with_interval(seconds) if len(seconds) >= MIN_BLOCKS_VALUE else None
 
 
-def short_epochs_reason(epochs: Sequence[EpochRun]) -> str | None:
-    """Returns why the rate over whole epochs has no value or no interval, in one sentence, or None."""
+def short_epochs_reason(epochs: Sequence[EpochRun], gave_all: bool = False) -> str | None:
+    """Returns why the rate over whole epochs has no value or no interval, in one sentence, or None.
+
+    Args:
+        epochs: all epochs of the trial.
+        gave_all: whether the script gave no more of them, so that it is no use to ask for more.
+    """
     later = len(epochs) - 1
     if later >= MIN_BLOCKS_INTERVAL:
         return None
     missing = "no throughput" if later < MIN_BLOCKS_VALUE else "no interval"
     longest = max((epoch.batches for epoch in epochs), default=0)
+    advice = "the script gave no more" if gave_all else f"--epochs {EPOCHS_FOR_INTERVAL} are enough"
     return (
         f"{missing}: an epoch has only {count_text(longest, 'batch')}, too few for a steady state, and {count_text(len(epochs), 'epoch')} "
-        f"{'was' if len(epochs) == 1 else 'were'} measured; --epochs {EPOCHS_FOR_INTERVAL} are enough."
+        f"{'was' if len(epochs) == 1 else 'were'} measured; {advice}."
     )
 
 

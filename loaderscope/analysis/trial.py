@@ -120,13 +120,14 @@ def analyse(
     is_whole = _whole_epochs(order, outcome, len(times))
     by_loader = outcome.full_batches if outcome else None
     full_batches = full_epoch_batches(dataset_length, batch_samples, times, is_whole, by_loader)
-    steady = find_steady(trace, epochs, config, full_batches, kind_of(order.consumer).warm_up_batches)
+    gave_all = outcome is not None and outcome.gave_all
+    steady = find_steady(trace, epochs, config, full_batches, kind_of(order.consumer).warm_up_batches, gave_all)
     shares = find_shares(trace, steady, outcome is not None and outcome.works_unseen)
     device = shares.device if shares else None
     has_whole_epochs = full_batches is not None and all(item.batches >= full_batches for item in times)
     per_batch, reason = batch_seconds(steady), steady.reason
     if per_batch is None and has_whole_epochs:
-        per_batch, reason = batch_seconds_of_epochs(epochs), short_epochs_reason(epochs)
+        per_batch, reason = batch_seconds_of_epochs(epochs), short_epochs_reason(epochs, gave_all)
     dropped = _dropped_samples(trace)
     if dropped and not any(item.batches for item in times):
         reason = (
@@ -233,6 +234,7 @@ def analyse(
         worker_loads=[] if planned.perfect_loader else worker_loads(trace, epochs),
         probed_epochs=probed_epochs(trace, end.looks),
         epoch_setter=msgspec.convert(outcome.epoch_setter, EpochSetter) if outcome and outcome.epoch_setter else None,
+        gave_all=gave_all,
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)

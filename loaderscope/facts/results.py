@@ -689,6 +689,7 @@ class TrialResult:
     worker_loads: list[WorkerLoad] = dataclasses.field(default_factory=list)
     probed_epochs: list[ProbedEpoch] = dataclasses.field(default_factory=list)  # of a probe
     epoch_setter: EpochSetter | None = None  # None: none, or not looked for
+    gave_all: bool = False  # the script of a training gave no more batches, so it is no use to ask for more
 
     @property
     def purpose(self) -> Purpose:

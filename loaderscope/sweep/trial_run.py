@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from loaderscope.agent.epoch_count import LONGEST_ABSENCE_S
 from loaderscope.agent.error_sentences import DISK, limit_in_text
 from loaderscope.agent.layout import Role, State
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
@@ -38,6 +39,8 @@ _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning
 
 PERFECT_LOADER_PART = 4
 """The batches of a perfect loader take at most one part in so many of the memory that is free."""
+
+_QUESTION_INTERVAL_S = 1.0
 
 _PROCESSOR_LOOK_S = 1.0
 """After so long without a record it is looked whether a training's own code uses the processor."""
@@ -146,6 +149,7 @@ class TrialRun:
         self._reader = TraceReader(self._log_dir, trace, order.config.num_workers, step_lane(order))
         self._offset_ns = agent.clock.offset_ns
         self._began_ns = 0
+        self._next_question_s = 0.0
         self._watches_for_hangs = order.record
         self._processor_use = ProcessorUse(agent.pid)
         self._read_interval_s = read_interval_s
@@ -242,6 +246,8 @@ class TrialRun:
         is_in_script = self._is_in_script()
         if is_in_script and silent_s > _PROCESSOR_LOOK_S:
             self._processor_use.idle_s()
+        if is_in_script and silent_s > LONGEST_ABSENCE_S:
+            self._end_if_left()
         if not self._watches_for_hangs or silent_s < self._order.timeout_s:
             return
         if self._reader.stop_reasons():
@@ -251,6 +257,12 @@ class TrialRun:
         if is_in_script and self._processor_use.idle_s() < self._order.timeout_s:
             return
         raise _HungError
+
+    def _end_if_left(self) -> None:
+        """Asks the agent, about once a second: no hook of it runs while the script does something else than to train with loaders."""
+        if time.perf_counter() >= self._next_question_s:
+            self._next_question_s = time.perf_counter() + _QUESTION_INTERVAL_S
+            self._agent.end_if_left()
 
     def _is_in_script(self) -> bool:
         """Whether the script's own code goes on in main, outside of the loader, as far as the records show."""

@@ -214,6 +214,17 @@ def test_of_two_training_loaders_the_first_is_taken(choose):
     assert captured.chosen.length == 40
 
 
+@pytest.mark.parametrize(
+    "loop", ["for batch in main:", pytest.param("for _ in range(2):\n  for batch, _ in zip(main, range(9)):", marks=pytest.mark.slow)]
+)
+def test_a_loader_beside_the_one_that_the_training_loop_iterates_is_let_through(choose, loop):
+    lines = ["side = DataLoader(data(8), 4, shuffle=True)", "main = DataLoader(data(40), 4, shuffle=True)", "others = iter(side)"]
+    text = script_with("\n".join([*lines, loop, "    next(others)", "    step(batch)"]))
+    kind, captured = choose(text)
+    assert (kind, captured.number, met_lengths(captured)) == ("loaded", 1, [8, 40])
+    assert any("beside" in clause for clause in captured.met[0].evidence)
+
+
 LONG_VALIDATION = """
 with torch.no_grad():
     for batch in DataLoader(data(200), 4):
@@ -227,6 +238,20 @@ def test_a_long_validation_ends_the_look_and_is_captured(choose):
     kind, captured = choose(script_with(LONG_VALIDATION))
     assert (kind, captured.number, met_lengths(captured)) == ("again", 0, [200])
     assert "10 batches" in captured.why
+
+
+def test_a_long_validation_is_passed_where_a_loader_that_shuffles_is_made(choose):
+    kind, captured = choose(
+        script_with("train = DataLoader(data(40), 4, shuffle=True)\n" + LONG_VALIDATION.replace("DataLoader(data(40), 4)", "train"))
+    )
+    assert (kind, captured.number, met_lengths(captured)) == ("loaded", 1, [200, 40])
+
+
+def test_an_evaluation_that_a_training_did_not_follow_in_time_is_told_with_the_loader_that_was_awaited(choose):
+    main = "train = DataLoader(data(40), 4, shuffle=True)\nwith torch.no_grad():\n    for batch in DataLoader(data(200), 4): pass\n"
+    kind, captured = choose(script_with(main))
+    assert (kind, captured.number) == ("again", 0)
+    assert "--look" in captured.why and "--target" in captured.why
 
 
 @pytest.mark.parametrize("end", ["", pytest.param("sys.exit(0)", marks=pytest.mark.slow), "raise ValueError('later')"])

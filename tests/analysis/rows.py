@@ -23,11 +23,11 @@ def config_of(workers: int, **changes: Any) -> TrialConfig:
 
 
 def measure_trace(
-    trace: Trace, config: TrialConfig, batches: int, epochs: int = 1, length: int | None = None, whole: bool = False
+    trace: Trace, config: TrialConfig, batches: int, epochs: int = 1, length: int | None = None, whole: bool = False, gave_all: bool = False
 ) -> TrialResult:
     """The row of a trial that went well and whose consumer received all its batches; `whole`: all of the data was asked for."""
     samples = batches * epochs * (config.batch_size or 1)
-    outcome = TrialOutcome(1.0, batches * epochs, samples, [batches] * epochs, False, False, None, event_seconds=0.001)
+    outcome = TrialOutcome(1.0, batches * epochs, samples, [batches] * epochs, False, False, None, event_seconds=0.001, gave_all=gave_all)
     request = TrialOrder(0, "", config, batches=None if whole else batches, epochs=epochs)
     return analyse(trace, PlannedTrial(0, 0, config), request, TrialEnd("ok", None, outcome, 1.0, 0.02), dataset_length=length)
 

@@ -118,6 +118,15 @@ def test_whole_epochs_of_few_batches_give_a_rate_and_say_so():
     assert row.epoch_batches == few.epoch_batches == 10
 
 
+@pytest.mark.parametrize("batches", [10, 12])
+def test_no_more_batches_are_asked_for_than_the_script_gives(batches):
+    trace = make_trace(num_workers=4, batches=batches, startup_ns=400 * MS, fetch_ns=40 * MS, step_ns=None)
+    row = measure_trace(trace, config_of(4), batches, 1, length=320, whole=True, gave_all=True)
+    assert row.gave_all
+    assert row.samples_per_second is None
+    assert "enough" not in row.samples_per_second_reason
+
+
 def test_epochs_that_a_limit_cut_give_no_rate_over_whole_epochs():
     row = measure_trace(make_trace(num_workers=4, batches=10, epochs=7), config_of(4), 10, 7, length=32_000)
     assert row.samples_per_second is None

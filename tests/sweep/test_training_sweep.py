@@ -243,6 +243,64 @@ def test_a_training_that_ends_during_the_last_step_of_the_trial_is_measured(tmp_
     assert [(result.status, result.batches) for result in sink.results] == [("ok", 10 + WARM_UP)] * 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "loop",
+    [
+        """
+    import itertools
+    for number, batch in enumerate(itertools.islice(itertools.cycle(make_loader()), 2000)):
+        training.step(batch)
+        if number % 10 == 9: print("taken", number + 1, flush=True)""",
+        """
+    for _, batch in zip(range(5), make_loader()): training.step(batch)  # pretraining
+    for number, batch in enumerate(DataLoader(Noisy(), 1, sampler=range(320))):
+        training.step(batch)
+        if number % 10 == 9: print("taken", number + 1, flush=True)""",
+        """
+    for stage in [DataLoader(Noisy(), 16) for _ in range(20)]:
+        for batch in stage: training.step(batch)
+        print("taken", training.steps, flush=True)""",
+    ],
+    ids=["cycle", "pretraining", "stages"],
+)
+def test_a_training_that_never_iterates_the_loader_again_ends_soon(tmp_path, loop):
+    path = write_script(tmp_path, script_of(loop))
+    sink = train(path, (0,), batches=40, epochs=3)
+    assert sink.statuses == ["ok"]
+    assert sink.results[0].batches in (5, 20)
+    limit = 40 + WARM_UP
+    taken = [int(line.text.split()[1]) for line in sink.log if line.text.startswith("taken")]
+    assert max(taken) <= 20 + limit
+    assert not (tmp_path / "trained.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_validation_longer_than_the_trial_is_waited_through(tmp_path):
+    loop = """
+    loader, validation = make_loader(), DataLoader(Noisy(), 1)
+    for _ in range(50):
+        for batch in loader: training.step(batch)
+        with torch.no_grad():
+            for batch in validation: pass"""
+    sink = train(write_script(tmp_path, script_of(loop)), (0,), batches=10, epochs=3)
+    assert sink.statuses == ["ok"]
+    assert [times.batches for times in sink.results[0].epochs] == [20, 20, 10 + WARM_UP]
+
+
+@pytest.mark.slow
+def test_an_exit_within_the_training_is_told_with_what_it_had_taken(tmp_path):
+    loop = """
+    for number, batch in enumerate(make_loader()):
+        training.step(batch)
+        if number == 9: sys.exit("bad loss")"""
+    sink = train(write_script(tmp_path, script_of(loop)), (0,))
+    assert sink.statuses == ["failed"]
+    message = sink.results[0].error.message
+    assert "bad loss" in message and "10 batches" in message
+    assert "first DataLoader" not in message
+
+
 def test_a_training_that_fails_says_where_and_after_how_many_batches(tmp_path):
     loop = """
     for number, batch in enumerate(make_loader()):

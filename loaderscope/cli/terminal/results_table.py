@@ -155,7 +155,8 @@ def _recommendation(document: dict[str, Any]) -> RenderableType | None:
         if OK not in statuses and any(status.is_failure for status in statuses):
             return None  # the lines about these trials say why nothing worked
         return Sentence(document["summary"]) if document["summary"] else None
-    caveat = f" {recommendation['caveat']} --epochs 2 measures a second one." if recommendation.get("caveat") else ""
+    advice = "" if any(trial.get("gave_all") for trial in document["trials"]) else " --epochs 2 measures a second one."
+    caveat = f" {recommendation['caveat']}{advice}" if recommendation.get("caveat") else ""
     return Sentence(("Recommended:", "recommended"), f" {recommendation['why']}{caveat}")
 
 

@@ -218,6 +218,14 @@ class AgentProcess:
         place = answer["place"]
         return None if place is None else (str(place["file"]), int(place["line"]), str(place["function"]))
 
+    def end_if_left(self) -> None:
+        """Lets a trial of the training end if the script takes no more batches of the loader; the trial's own answer then follows.
+
+        Raises:
+            AgentError: the agent has ended.
+        """
+        self._send({"type": "end_if_left"})
+
     def end_look(self) -> dict[str, Any]:
         """Ends the look of an unanswered `load`; returns its answer, which may be one that was under way.
 
