@@ -234,6 +234,7 @@ class TrialOutcome(_Json):
     loader_batches: Optional[int] = None  # of an epoch that the script's loop may leave early, as far as the loader tells
     child_names: Dict[str, str] = dataclasses.field(default_factory=dict)  # of processes that the script started, by pid
     epoch_setter: Optional[Dict[str, Any]] = None  # of the dataset, see `epoch_setter.find_epoch_setter`; None: none, or not looked for
+    no_ceiling: str = ""  # why the batches of a perfect loader could not be served, so that the trial has no figures
 
 
 @dataclasses.dataclass(frozen=True)
