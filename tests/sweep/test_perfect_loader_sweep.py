@@ -54,7 +54,17 @@ def test_the_step_gets_the_same_batches_from_memory(tmp_path, step):
     assert sink.statuses == ["ok", "ok"]
     assert [trial.perfect_loader for trial in sink.started] == [False, True]
     assert printed(sink, 1) == printed(sink, 0)[:12]  # in one epoch
-    assert any("in place" in note for note in sink.results[1].notes) == (step == "change in place")
+    assert any("copies each batch" in note for note in sink.results[1].notes)
+
+
+def test_batches_that_cannot_be_served_give_no_ceiling_and_no_failure(tmp_path):
+    collate = "\ndef collate_fn(samples):\n    return {'x': torch.nn.Parameter(torch.stack([s['x'] for s in samples])), 'y': 0}\n"
+    path = write_script(tmp_path, DATA + collate + STEPS["pop"].replace(".tolist(), flush", ", flush"))
+    sink = run_pool(request(path, (0,), target="data", batch_size=(4,), batches=6, epochs=1, ceiling=True))
+    assert sink.statuses == ["ok", "ok"]
+    assert "Parameter" in sink.results[1].samples_per_second_reason
+    assert sink.results[1].samples_per_second is None
+    assert judge(sink.run, sink.results).ceiling is None
 
 
 def test_its_waits_are_recorded_and_nobody_else_works(tmp_path):
