@@ -25,6 +25,11 @@ class Pairs(Dataset):
 data = Pairs()
 """
 
+UNSERVABLE = """
+def collate_fn(samples):
+    return {"x": torch.nn.Parameter(torch.stack([sample["x"] for sample in samples])), "y": torch.zeros(4)}
+"""
+
 STEPS = {
     "change in place": """
 def train_step(batch):
@@ -58,10 +63,7 @@ def test_the_step_gets_the_same_batches_from_memory(tmp_path, step):
 
 
 def test_batches_that_cannot_be_served_give_no_ceiling_and_no_failure(tmp_path):
-    collate = (
-        "\ndef collate_fn(samples):\n    return {'x': torch.nn.Parameter(torch.stack([s['x'] for s in samples])), 'y': torch.zeros(4)}\n"
-    )
-    path = write_script(tmp_path, DATA + collate + STEPS["pop"])
+    path = write_script(tmp_path, DATA + UNSERVABLE + STEPS["pop"])
     sink = run_pool(request(path, (0,), target="data", batch_size=(4,), batches=6, epochs=1, ceiling=True))
     assert sink.statuses == ["ok", "ok"]
     assert "Parameter" in sink.results[1].samples_per_second_reason
