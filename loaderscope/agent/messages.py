@@ -236,6 +236,7 @@ class TrialOutcome(_Json):
     child_names: Dict[str, str] = dataclasses.field(default_factory=dict)  # of processes that the script started, by pid
     epoch_setter: Optional[Dict[str, Any]] = None  # of the dataset, see `epoch_setter.find_epoch_setter`; None: none, or not looked for
     gave_all: bool = False  # the script ended, or did not iterate the loader again: more epochs are not to be had
+    no_ceiling: str = ""  # why the batches of a perfect loader could not be served, so that the trial has no figures
 
 
 @dataclasses.dataclass(frozen=True)

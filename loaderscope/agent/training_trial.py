@@ -38,7 +38,7 @@ from .loader_evidence import has_gradients
 from .loader_recording import LoaderRecording, kind_of
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .patches import Patches, hide_frame
-from .perfect_loader import PerfectBatches
+from .perfect_loader import NoCeilingError, PerfectBatches
 from .sample_counting import ScriptLoopCounter
 
 Message = Dict[str, Any]
@@ -196,6 +196,8 @@ class TrainingTrial:
                 return batch
             try:
                 batch = original(iterator) if self._perfect is None else self._perfect_batch(iterator, original)
+            except NoCeilingError as error:
+                self._end_without_ceiling(str(error))
             except BaseException as error:
                 if isinstance(error, Exception) and not isinstance(error, StopIteration):
                     self._failed_batch = recording.batch_count
@@ -288,6 +290,11 @@ class TrainingTrial:
         words = "The script took no further batch of the loader within %s, so the trial ended after %s."
         self._notes.append(words % (wait, _batches_text(taken)))
         self._finish_with(lambda: self._answer(gave_all=True))
+    def _end_without_ceiling(self, reason: str) -> NoReturn:
+        """Ends the trial inside a `next` that cannot serve a batch from memory, before the script hears of that."""
+        self._take_end()
+        outcome = trials.outcome_without_ceiling(reason, (time.perf_counter_ns() - self._start_ns) / 1e9)
+        self._finish(_done(outcome))
 
     def end_after_script(self, failure: Optional[BaseException], info: Optional[ErrorInfo] = None) -> NoReturn:
         """Ends the trial because the script has ended.
@@ -380,7 +387,11 @@ class TrainingTrial:
             child_names=names_of_children(),
             gave_all=gave_all,
         )
-        return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
+        return _done(outcome)
+
+
+def _done(outcome: TrialOutcome) -> Message:
+    return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 
 
 def _failed(info: ErrorInfo) -> Message:

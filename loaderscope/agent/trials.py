@@ -32,7 +32,7 @@ from .exact_window import AfterBatch
 from .fetch_hooks import thread_time_ns
 from .layout import THREAD_CPU_UNKNOWN, State, batch_of_epoch
 from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome
-from .perfect_loader import MOST_BATCHES, PerfectBatches
+from .perfect_loader import MOST_BATCHES, NoCeilingError, PerfectBatches
 from .sample_counting import SampleCounter
 from .sampling import CountingSampler
 from .training_step import Step
@@ -124,11 +124,30 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
     """
     own_way = loaders.is_loader(feed.source) and made_loaders.iterates_its_own_way(feed.source)
     running_before = _running() if own_way else set()
+    start_ns = time.perf_counter_ns()
     with process_settings.applied(order.config):
-        outcome = _run(order, feed)
+        try:
+            outcome = _run(order, feed)
+        except NoCeilingError as error:
+            return outcome_without_ceiling(str(error), (time.perf_counter_ns() - start_ns) / 1e9)
     if own_way and _running() - running_before:
         return dataclasses.replace(outcome, ran_user_code=True)
     return outcome
+
+
+def outcome_without_ceiling(reason: str, seconds: float) -> TrialOutcome:
+    """Returns the outcome of a trial whose perfect loader could not serve its batches, after so many seconds."""
+    return TrialOutcome(
+        seconds=seconds,
+        batches=0,
+        samples=None,
+        epoch_batches=[],
+        pinned=False,
+        ran_user_code=True,
+        fingerprint=None,
+        notes=[reason],
+        no_ceiling=reason,
+    )
 
 
 def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
@@ -257,10 +276,13 @@ def _fetch(loader: Any, order: TrialOrder) -> PerfectBatches:
 
     Raises:
         AgentError: the loader gives none.
+        NoCeilingError: a batch cannot be served from memory.
     """
     perfect = PerfectBatches(order.perfect_loader_bytes or 0)
-    perfect.fetch(iter(loader).__next__, longest_fetch_s(order))
-    _close(loader)
+    try:
+        perfect.fetch(iter(loader).__next__, longest_fetch_s(order))
+    finally:
+        _close(loader)
     if not len(perfect):
         raise AgentError(UNSUPPORTED, "the loader gives no batch that a perfect loader could serve")
     return perfect

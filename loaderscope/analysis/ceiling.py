@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import TypeVar
 
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.combine_repeats import combine
@@ -22,9 +24,23 @@ EXPLAINED_BY_WAITS = 0.1
 """What a perfect loader saves is the waiting for data if the two shares differ by no more. Workers may also slow the step down."""
 
 
-def perfect_rows(trials: Sequence[TrialResult], training: Training) -> list[SettingResult]:
-    """Returns one row for each setting of the perfect loader, as `combine` makes them of all others."""
-    return combine([trial for trial in trials if trial.perfect_loader], training)
+def perfect_rows(trials: Sequence[TrialResult], settings: Sequence[SettingResult], training: Training) -> list[SettingResult]:
+    """Returns one row for each setting of the perfect loader, with the rate of the ceiling alone: other figures include the serving.
+
+    Args:
+        trials: of the run.
+        settings: of the run; where one is surely faster, the row has no rate.
+        training: of the run.
+    """
+    rows = []
+    for served in combine([trial for trial in trials if trial.perfect_loader], training):
+        row = of_step_alone(served)
+        rate = row.rate
+        if rate is None or any(_is_surely_above(setting, rate) for setting in settings if _is_alike(row, setting)):
+            rows.append(SettingResult(row.config, row.trials))  # no loader can be above: something slowed the perfect one down
+        else:
+            rows.append(SettingResult(row.config, row.trials, row.samples_per_second, row.batches_per_second))
+    return rows
 
 
 def find_ceiling(
@@ -51,12 +67,8 @@ def find_ceiling(
     row = next((row for row in rows if _is_alike(row, reference) and row.rate is not None), None)
     if row is None or row.rate is None or (row.samples_per_second is None) != (reference.samples_per_second is None):
         return None
-    samples, batches = _of_step_alone(row.samples_per_second, row), _of_step_alone(row.batches_per_second, row)
-    rate = samples or batches or row.rate
-    if any(_is_surely_above(setting, rate) for setting in settings if _is_alike(row, setting)):
-        return None  # no loader can be: something slowed the perfect one down
-    saves = _saved(reference.rate, rate)
-    return Ceiling(samples, saves.value, row.trials[0], MEASURED, batches, saves.ci95)
+    saves = _saved(reference.rate, row.rate)
+    return Ceiling(row.samples_per_second, saves.value, row.trials[0], MEASURED, row.batches_per_second, saves.ci95)
 
 
 def _is_surely_above(setting: SettingResult, ceiling: Estimate) -> bool:
@@ -74,13 +86,22 @@ def _is_alike(row: SettingResult, reference: SettingResult) -> bool:
     return (one.batch_size, one.pin_memory, one.threads) == (other.batch_size, other.pin_memory, other.threads)
 
 
-def _waiting_share(setting: SettingResult) -> float | None:
+def _waiting_share(setting: SettingResult | TrialResult) -> float | None:
     """Returns the share of the time in which the consumer waits for data: the device, where that is known, else main."""
     return setting.data_stall_share if setting.data_stall_share is not None else setting.wait_share
 
 
-def _of_step_alone(rate: Estimate | None, row: SettingResult) -> Estimate | None:
-    """Returns the rate of steps that follow one another at once: a perfect loader takes no time, but serving a batch from memory does.
+RowT = TypeVar("RowT", SettingResult, TrialResult)
+
+
+def of_step_alone(row: RowT) -> RowT:
+    """Returns a perfect loader's row with the rate of the ceiling: a perfect loader takes no time, but serving a batch from memory does."""
+    samples, batches = _of_step_alone(row.samples_per_second, row), _of_step_alone(row.batches_per_second, row)
+    return dataclasses.replace(row, samples_per_second=samples, batches_per_second=batches)
+
+
+def _of_step_alone(rate: Estimate | None, row: SettingResult | TrialResult) -> Estimate | None:
+    """Returns the rate of steps that follow one another at once.
 
     Where a device works on, only its own idle time counts, while main waits. What is neither wait nor step is our own recording between
     two batches. It takes about as long again inside each step, so the interval reaches up to a rate without it.

@@ -238,12 +238,20 @@ def analyse(
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)
+    if outcome is not None and outcome.no_ceiling:
+        result = _without_figures(result, outcome.no_ceiling)
     return of_whole_training(result, recorded)
 
 
 def without_waits(result: TrialResult) -> TrialResult:
     """Returns the row without what rests on waits: those of a thread that reads ahead, which main hardly feels."""
     return dataclasses.replace(result, wait_share=None, data_stall_share=None, data_stall_share_low=None, data_stall_share_high=None)
+
+
+def _without_figures(result: TrialResult, reason: str) -> TrialResult:
+    """Returns the row of a perfect loader that did not come to serve its batches: what was recorded until then is no rate of anything."""
+    result = dataclasses.replace(without_waits(result), samples_per_second=None, samples_per_second_reason=reason, batches_per_second=None)
+    return dataclasses.replace(result, batch_s=None, epoch_s=None, transfer_share=None, step_share=None, other_share=None)
 
 
 def analyse_or_log(

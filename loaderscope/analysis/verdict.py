@@ -69,7 +69,7 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     recommendation = None
     if experiment is None:  # a recommendation rests on throughput, which the few batches of an experiment do not show
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, training)
-    perfect_loaders = perfect_rows(counted, training)
+    perfect_loaders = perfect_rows(counted, settings, training)
     remedies = combine([trial for trial in counted if trial.purpose is REMEDY], training)
     ceiling = find_ceiling(trials, settings, perfect_loaders, request.consumer, recommendation) if experiment is None else None
     if recommendation is not None and ceiling is not None:

@@ -1,15 +1,22 @@
 """The ceiling: what a perfect loader would reach, how it is known, and what is said of it."""
 
 import dataclasses
+import io
 
 import pytest
 import support_session
+import synthetic
 from rows import config_of, failed, made_up
 
-from loaderscope.agent.messages import Consumer
+from loaderscope.agent.messages import Consumer, TrialOrder
+from loaderscope.agent.trials import outcome_without_ceiling
 from loaderscope.analysis.ceiling import ceiling_sentence
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.analysis.verdict import judge
+from loaderscope.cli.terminal.progress import SweepProgress
+from loaderscope.facts.measures import throughput_of
 from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate, SettingResult
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.session.document import build_document
 
 STEP = Consumer("script")
@@ -54,6 +61,37 @@ def test_what_serving_from_memory_took_does_not_count():
     assert ceiling.samples_per_second.value == pytest.approx(400.0)
     on_device = dataclasses.replace(served, data_stall_share=0.0)  # main waited while the device worked
     assert verdict_of(made_up(0, config_of(0), 200.0), on_device).ceiling.samples_per_second.value == pytest.approx(380.0)
+
+
+def test_the_row_of_the_perfect_loader_and_its_line_show_the_rate_of_the_ceiling():
+    served = dataclasses.replace(perfect(1, 380.0), wait_share=0.05)
+    verdict = verdict_of(made_up(0, config_of(0), 200.0), served)
+    (row,) = verdict.perfect_loaders
+    assert row.samples_per_second == verdict.ceiling.samples_per_second
+    assert row.wait_share is None  # of serving
+    stream = io.StringIO()
+    SweepProgress(stream).trial_finished(served, None)
+    assert throughput_of(row) in stream.getvalue()
+
+
+def test_a_row_of_the_perfect_loader_below_a_setting_has_no_rate():
+    verdict = verdict_of(made_up(0, config_of(0), 900.0, 1.0), perfect(1, 400.0, 1.0))
+    assert [row.rate for row in verdict.perfect_loaders] == [None]
+    assert verdict.ceiling is None
+
+
+def test_a_perfect_loader_that_could_not_serve_is_no_failure_and_says_why():
+    config, outcome = config_of(0), outcome_without_ceiling("no ceiling: odd", 1.0)
+    trace = synthetic.make_trace(batches=50, num_workers=0)
+    planned = PlannedTrial(1, 0, config, perfect_loader=True)
+    row = analyse(trace, planned, TrialOrder(1, "", config, batches=50), TrialEnd("ok", None, outcome, 1.0, 0.02))
+    assert (row.samples_per_second, row.batches_per_second, row.wait_share) == (None, None, None)
+    verdict = verdict_of(made_up(0, config, 200.0), row)
+    assert verdict.ceiling is None and not [finding for finding in verdict.findings if finding.code == "trial-failed"]
+    assert verdict.recommendation.config == config
+    stream = io.StringIO()
+    SweepProgress(stream).trial_finished(row, None)
+    assert "no ceiling: odd" in stream.getvalue()
 
 
 def test_what_recording_took_beside_the_step_does_not_count_and_widens_the_interval():

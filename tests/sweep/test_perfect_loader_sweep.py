@@ -25,6 +25,11 @@ class Pairs(Dataset):
 data = Pairs()
 """
 
+UNSERVABLE = """
+def collate_fn(samples):
+    return {"x": torch.nn.Parameter(torch.stack([sample["x"] for sample in samples])), "y": torch.zeros(4)}
+"""
+
 STEPS = {
     "change in place": """
 def train_step(batch):
@@ -54,7 +59,16 @@ def test_the_step_gets_the_same_batches_from_memory(tmp_path, step):
     assert sink.statuses == ["ok", "ok"]
     assert [trial.perfect_loader for trial in sink.started] == [False, True]
     assert printed(sink, 1) == printed(sink, 0)[:12]  # in one epoch
-    assert any("in place" in note for note in sink.results[1].notes) == (step == "change in place")
+    assert any("copies each batch" in note for note in sink.results[1].notes)
+
+
+def test_batches_that_cannot_be_served_give_no_ceiling_and_no_failure(tmp_path):
+    path = write_script(tmp_path, DATA + UNSERVABLE + STEPS["pop"])
+    sink = run_pool(request(path, (0,), target="data", batch_size=(4,), batches=6, epochs=1, ceiling=True))
+    assert sink.statuses == ["ok", "ok"]
+    assert "Parameter" in sink.results[1].samples_per_second_reason
+    assert sink.results[1].samples_per_second is None
+    assert judge(sink.run, sink.results).ceiling is None
 
 
 def test_its_waits_are_recorded_and_nobody_else_works(tmp_path):

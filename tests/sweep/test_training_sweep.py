@@ -11,6 +11,7 @@ from running import CollectingSink, nothing_left_of, request, run_pool, write_sc
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.span_lookup import spans_of, worker_lanes
+from loaderscope.analysis.verdict import judge
 from loaderscope.facts.consumers import TRAINING
 from loaderscope.sweep import changed_files
 from loaderscope.sweep.pool import Pool, SweepError
@@ -415,6 +416,24 @@ def test_a_perfect_loader_serves_the_training_from_memory_whatever_it_does_with_
 def test_a_perfect_loader_takes_the_place_of_one_that_keeps_its_iterator(tmp_path):
     sink = train(write_script(tmp_path, script_of(LOOPS["own iterator"])), (0,), ceiling=True, batches=8)
     assert [(result.status, result.batches) for result in sink.results] == [("ok", 8 + WARM_UP)] * 2
+
+
+UNSERVABLE = """
+    loader = DataLoader(torch.arange(40.0), 4, collate_fn=lambda samples: torch.nn.Parameter(torch.stack(samples)))
+    for number, batch in enumerate(loader):
+        print("batch", number, flush=True)"""
+
+
+@pytest.mark.slow
+def test_batches_that_cannot_be_served_from_memory_give_no_ceiling_and_end_the_trial_before_its_first_step(tmp_path):
+    sink = train(write_script(tmp_path, script_of(UNSERVABLE)), (0,), ceiling=True, batches=5)
+    plain, perfect = sink.results
+    assert sink.statuses == ["ok", "ok"] and perfect.error is None
+    assert not any(line.trial == 1 and line.text.startswith("batch") for line in sink.log)
+    assert [note for note in perfect.notes if "Parameter" in note] == [perfect.samples_per_second_reason]
+    assert perfect.samples_per_second is perfect.batches_per_second is None
+    assert judge(sink.run, sink.results).ceiling is None
+    assert plain.samples_per_second is not None
 
 
 WRITING = """

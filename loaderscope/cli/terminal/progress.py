@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from loaderscope.analysis.ceiling import of_step_alone
 from loaderscope.cli.terminal.console import TerminalConsole
 from loaderscope.cli.terminal.printable import printable
 from loaderscope.facts.measures import throughput_of
@@ -94,6 +95,7 @@ class SweepProgress:
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         self._running_trial = None
         status = status_of(result.status)
+        result = of_step_alone(result) if result.perfect_loader else result
         if status == OK and self._is_startup_experiment:
             outcome = _first_batches_text(result)
         elif status == OK and (speed := throughput_of(result)):

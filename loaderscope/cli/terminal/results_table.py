@@ -20,7 +20,7 @@ from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
 from loaderscope.facts.finding_text import evidence_lines, gain_text, training_s
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
-from loaderscope.facts.purposes import trial_setting_text
+from loaderscope.facts.purposes import PERFECT_LOADER, trial_setting_text
 from loaderscope.facts.results import Ceiling, Estimate, Remedy, ScriptWarning, SettingResult, change_of, purpose_of
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
@@ -44,8 +44,8 @@ def results_page(document: dict[str, Any]) -> RenderableType:
     if experiment is not None and experiment["costs"]:
         parts += [experiment_section(experiment), _not_ok_trials(document), _script_messages(document)]
     else:
-        parts += [_results_table(document) if document["results"] else None, _not_ok_trials(document), _script_messages(document)]
-        parts += [_recommendation(document), _exact_window(document)]
+        parts += [_results_table(document) if document["results"] else None, _not_ok_trials(document), _no_ceiling(document)]
+        parts += [_script_messages(document), _recommendation(document), _exact_window(document)]
     return spaced([*parts, _findings(document)])
 
 
@@ -128,6 +128,16 @@ def _not_ok_trials(document: dict[str, Any]) -> RenderableType | None:
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
             texts[trial["status"], f": {name}" + (f": {reason}" if reason else "")] = None
     return stacked(Sentence((status_of(key).word, status_of(key).role), text, indent=2) for key, text in texts)
+
+
+def _no_ceiling(document: dict[str, Any]) -> RenderableType | None:
+    """Returns why a trial of the perfect loader, which ended well, shows no ceiling; None if all do."""
+    reasons = [
+        trial.get("samples_per_second_reason")
+        for trial in document["trials"]
+        if trial.get("perfect_loader") and trial["status"] == OK.key and not (trial["samples_per_second"] or trial["batches_per_second"])
+    ]
+    return stacked(Sentence((PERFECT_LOADER.word, "muted"), f": {reason}", indent=2) for reason in dict.fromkeys(reasons) if reason)
 
 
 def _script_messages(document: dict[str, Any]) -> RenderableType | None:

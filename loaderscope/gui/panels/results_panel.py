@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import MEASURES, Measure, Shown
-from loaderscope.facts.purposes import PERFECT_LOADER, trial_setting_text
+from loaderscope.facts.purposes import trial_setting_text
 from loaderscope.facts.results import Recommendation, change_of
 from loaderscope.facts.settings import SETTINGS, Setting, value_text, varying_fields
 from loaderscope.facts.statuses import status_of
@@ -195,7 +195,7 @@ class ResultsModel(TableModel[SettingRow]):
 
     def _row_tip(self, row: SettingRow) -> str:
         lines = [trial_setting_text(row.config, row.purpose, change_of(row.remedy))]
-        if row.purpose is PERFECT_LOADER:
+        if row.shows_ceiling:
             lines.append(PERFECT_LOADER_TIP)
         if row.is_of(self._best):
             lines.append("★ recommended")

@@ -118,8 +118,9 @@ def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -
         cells = [column.text(row) for column in columns]
         if row.is_of(best):
             cells[0] = f"★ {cells[0]}"
-        needs_reason = row.status != "ok" or row.incomparable_reason
-        words = PERFECT_LOADER_TIP + "." if row.purpose is PERFECT_LOADER else ""
+        lacks_ceiling = row.purpose is PERFECT_LOADER and not row.shows_ceiling
+        needs_reason = row.status != "ok" or row.incomparable_reason or lacks_ceiling
+        words = PERFECT_LOADER_TIP + "." if row.shows_ceiling else ""
         note = " ".join(filter(None, (words, row.reason if needs_reason else "", row.incomparable_reason)))
         table.append(TableRow(tuple(cells), row.is_of(best), shortened(note)))
     return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)

@@ -13,7 +13,7 @@ from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.recorded_training import process_of_results
 from loaderscope.analysis.verdict import Verdict
-from loaderscope.facts.purposes import SETTING, Purpose
+from loaderscope.facts.purposes import PERFECT_LOADER, SETTING, Purpose
 from loaderscope.facts.results import Remedy, SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
@@ -90,6 +90,11 @@ class SettingRow:
     def is_of(self, config: TrialConfig | None) -> bool:
         """Whether the row is that of a setting."""
         return self.purpose.is_of_setting and self.config == config
+
+    @property
+    def shows_ceiling(self) -> bool:
+        """Whether it is the row of a perfect loader whose rate is known."""
+        return self.purpose is PERFECT_LOADER and self.setting is not None and self.setting.rate is not None
 
     @property
     def counted(self) -> list[TrialResult]:
