@@ -290,6 +290,7 @@ class TrainingTrial:
         words = "The script took no further batch of the loader within %s, so the trial ended after %s."
         self._notes.append(words % (wait, _batches_text(taken)))
         self._finish_with(lambda: self._answer(gave_all=True))
+
     def _end_without_ceiling(self, reason: str) -> NoReturn:
         """Ends the trial inside a `next` that cannot serve a batch from memory, before the script hears of that."""
         self._take_end()
