@@ -54,6 +54,7 @@ def test_a_sweep_of_a_step_gets_a_row_for_the_perfect_loader_that_shows_its_time
     qtbot.waitUntil(lambda: "sample:" in window.setup.target_panel.sample.text(), timeout=60_000)
     panel.axes["num_workers"].set_values([0, 1], [0, 1])
     panel.epochs.setValue(1)
+    panel.probe_trial.setChecked(False)
     qtbot.waitUntil(lambda: panel.expected_trials == 3, timeout=10_000)
     with qtbot.waitSignal(window.live.ended, timeout=60_000):
         window.commands["start"].trigger()

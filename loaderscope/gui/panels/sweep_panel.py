@@ -215,6 +215,14 @@ class SweepPanel(QWidget):
         self.ceiling.setChecked(True)
         self.ceiling.toggled.connect(self._report)
         layout.addWidget(self.ceiling)
+        self.probe_trial = QCheckBox("Look closer at the workers, too")
+        self.probe_trial.setToolTip(
+            "One more short trial, the last, compares what workers read and draw: equal samples, equal random numbers,\n"
+            "caches and other state that is lost. It never changes what the dataset does"
+        )
+        self.probe_trial.setChecked(True)
+        self.probe_trial.toggled.connect(self._report)
+        layout.addWidget(self.probe_trial)
         self.pcie = QCheckBox("Read PCIe throughput")
         self.pcie.setToolTip(PCIE_TIP)
         self.pcie.hide()
@@ -265,7 +273,8 @@ class SweepPanel(QWidget):
         """Lets Tab go through the panel from top to bottom; without it, chips added later come last in the whole window."""
         chips = [widget for axis in self.axes.values() for widget in axis.focus_order()]
         sizes = (self.batches, self.epochs, self.repeats, self.train_epochs, self.train_batches)
-        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.ceiling, self.pcie)):
+        checks = (self.budget, self.ceiling, self.probe_trial, self.pcie)
+        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, *checks)):
             QWidget.setTabOrder(first, second)
 
     def _keep_batch_size(self) -> None:
@@ -275,6 +284,7 @@ class SweepPanel(QWidget):
         has_consumer = self._kind is SWEEP
         self.consumer_ms.setVisible(has_consumer and kind_of(self.consumer_choice()).is_timed)
         self.ceiling.setVisible(not has_consumer or kind_of(self.consumer_choice()).has_ceiling)
+        self.probe_trial.setVisible(has_consumer)
         if not self._is_filling:
             self.changed.emit()
 
@@ -347,6 +357,7 @@ class SweepPanel(QWidget):
             max_seconds=self.budget.currentData(),
             pcie=self.pcie.isVisibleTo(self) and self.pcie.isChecked(),
             ceiling=self.ceiling.isChecked(),
+            probe_trial=self.probe_trial.isChecked(),
         )
 
     def startup_request(self, request: Request) -> Request:
@@ -397,6 +408,7 @@ class SweepPanel(QWidget):
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
         self.pcie.setChecked(request.pcie)
         self.ceiling.setChecked(request.ceiling)
+        self.probe_trial.setChecked(request.probe_trial)
         self._is_filling = False
         self._report()
 
