@@ -83,6 +83,7 @@ def _expects_of_the_next_sweep_what_this_one_took(window, script):
 def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, script, tmp_path):
     attach(qtbot, window, script)
     assert "float32 3×4" in window.setup.target_panel.sample.text()
+    window.setup.sweep_panel.probe_trial.setChecked(False)
     qtbot.waitUntil(lambda: "2 trials" in window.setup.sweep_panel.forecast.text())
     run_to_end(qtbot, window)
     assert [row[COLUMN["status"]] for row in table_texts(window)] == ["done", "done"]

@@ -100,5 +100,7 @@ def test_no_perfect_loader_is_measured_where_nobody_wants_to_know(tmp_path):
 def test_without_time_for_it_the_perfect_loader_is_skipped_like_a_setting(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "FETCH_S", "0.05")
     sink = sweep(tmp_path, "pop", batches=None, epochs=1, max_seconds=3)
-    assert [(result.perfect_loader, result.status) for result in sink.results] == [(False, "cancelled"), (True, "skipped")]
+    plain, perfect = sink.results
+    assert plain.status in ("cancelled", "skipped")  # the latter where the start of the agent took all the time
+    assert (perfect.perfect_loader, perfect.status) == (True, "skipped")
     assert judge(sink.run, sink.results).ceiling is None
