@@ -16,7 +16,10 @@ from nvml_library import build
 
 from loaderscope.session.file import SessionFile
 
-pytestmark = pytest.mark.skipif(CHOSEN_PYTHON is not None, reason="the accelerator is built for the torch of another interpreter")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHOSEN_PYTHON is not None, reason="the accelerator is built for the torch of another interpreter"),
+]
 
 MS = 1_000_000
 READ = """
