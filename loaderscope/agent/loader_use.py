@@ -37,7 +37,7 @@ def use_of_loader(frame: FrameType, passes_on: bool) -> Optional[str]:
         passes_on: whether the frame may hand the batches to its caller: then the rest of its function says nothing, unless the
             statement itself calls `iter` or `next`.
     """
-    tree = _tree(frame.f_code.co_filename)
+    tree = syntax_tree(frame.f_code.co_filename)
     if tree is None:
         return None
     path = _statements_at(tree, frame.f_lineno)
@@ -72,7 +72,7 @@ def use_of_loader(frame: FrameType, passes_on: bool) -> Optional[str]:
 
 def remakes_iterator(frame: FrameType) -> bool:
     """Whether a frame executes `next(iter(loader))` again and again: in a loop of its function that is not over after a few rounds."""
-    tree = _tree(frame.f_code.co_filename)
+    tree = syntax_tree(frame.f_code.co_filename)
     path = [] if tree is None else _statements_at(tree, frame.f_lineno)
     if not path or not _takes_next_of_iter(_own_expressions(path[-1])):
         return False
@@ -86,7 +86,7 @@ def names_of_training_loops(frame: FrameType) -> Set[str]:
 
     They stand in the same block, perhaps within other loops.
     """
-    tree = _tree(frame.f_code.co_filename)
+    tree = syntax_tree(frame.f_code.co_filename)
     path = [] if tree is None else _statements_at(tree, frame.f_lineno)
     if tree is None or not path or not isinstance(path[-1], _ASSIGNMENTS) or "iter" not in _called_names(_own_expressions(path[-1])):
         return set()
@@ -99,7 +99,7 @@ def names_of_training_loops(frame: FrameType) -> Set[str]:
 
 def trains(file: str, first_line: int) -> bool:
     """Whether the function that begins in a line of a file calls backward() or step(); False without source."""
-    tree = _tree(file)
+    tree = syntax_tree(file)
     if tree is None:
         return False
     scope = next((node for node in reversed(_statements_at(tree, first_line)) if isinstance(node, _FUNCTIONS)), None)
@@ -109,19 +109,20 @@ def trains(file: str, first_line: int) -> bool:
 @functools.lru_cache(maxsize=None)
 def has_backward(file: str) -> bool:
     """Whether any code of a file calls backward()."""
-    tree = _tree(file)
+    tree = syntax_tree(file)
     return tree is not None and any(isinstance(node, ast.Call) and _called_name(node) == "backward" for node in ast.walk(tree))
 
 
 def returns_value(frame: FrameType) -> bool:
     """Whether a frame executes a `return`: its caller gets what it iterates."""
-    tree = _tree(frame.f_code.co_filename)
+    tree = syntax_tree(frame.f_code.co_filename)
     path = [] if tree is None else _statements_at(tree, frame.f_lineno)
     return bool(path) and isinstance(path[-1], ast.Return)
 
 
 @functools.lru_cache(maxsize=None)
-def _tree(file: str) -> Optional[ast.Module]:
+def syntax_tree(file: str) -> Optional[ast.Module]:
+    """The syntax tree of a file's source; None without source, or if that was changed after Python had read it."""
     try:
         return ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError, RecursionError):

@@ -19,6 +19,7 @@ from collections import deque
 from typing import Any, Deque, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from .error_sentences import is_user_file
+from .loader_use import syntax_tree
 from .messages import SharedHandle
 from .unpicklable import DATABASES, Part, is_standard, parts_of
 
@@ -149,11 +150,10 @@ def _made_at(owner: Any, name: str, is_global: bool) -> Tuple[Optional[str], Opt
         file = getattr(module, "__file__", None)
         if not file or not is_user_file(file):
             continue
-        lines = linecache.getlines(file)
-        try:
-            tree: ast.AST = ast.parse("".join(lines))
-        except (SyntaxError, ValueError):  # the file was changed after Python had read it
+        tree: Optional[ast.AST] = syntax_tree(file)
+        if tree is None:
             continue
+        lines = linecache.getlines(file)
         if class_name is not None:
             tree = next((node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == class_name), ast.Module([], []))
         for node in ast.walk(tree):

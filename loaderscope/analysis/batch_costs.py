@@ -7,7 +7,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.sampler_work import longest_spans
-from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, covered_ns, spans_of, spans_of_lanes, worker_lanes
+from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, spans_of_lanes, worker_lanes
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.results import BatchCosts
 from loaderscope.trace.model import Trace
@@ -20,7 +20,6 @@ def find_batch_costs(trace: Trace, steady: Steady) -> BatchCosts | None:
     if not steady.batches:
         return None
     batches = np.concatenate([window.epoch.batch[window.first : window.last] for window in steady.windows])
-    bounds = [window.host_bounds_ns for window in steady.windows]
     lanes = list(worker_lanes(trace).values())
     fetches, collates, packing, unpacking = (
         _of_batches(spans_of_lanes(trace, where, state), batches)
@@ -43,10 +42,10 @@ def find_batch_costs(trace: Trace, steady: Steady) -> BatchCosts | None:
         fetch_s=costs.fetch_s,
         collate_s=collate_s,
         serialise_s=_mean_s(packing, batches) if packing else None,
-        receive_s=sum(_covered_ns(receiving, bounds)) * NS / steady.batches,
+        receive_s=steady.covered_ns(receiving.start_ns, receiving.end_ns) * NS / steady.batches,
         unpack_s=_mean_s(unpacking, batches) if unpacking else None,
         pipe_bytes=float(packing.value.mean()) if packing else None,
-        idle_share=_idle_share(trace, lanes, bounds),
+        idle_share=_idle_share(trace, lanes, steady),
         unpacking=longest_spans(trace, lane, _of_batches(spans_of(trace, lane, State.DESERIALISE), batches)),
         keep_s=_keep_s(trace, lanes, batches),
     )
@@ -58,10 +57,6 @@ def _of_batches(spans: SpanColumns, batches: Int64Array) -> SpanColumns:
 
 def _mean_s(spans: SpanColumns, batches: Int64Array) -> float:
     return int((spans.end_ns - spans.start_ns).sum()) * NS / len(batches)
-
-
-def _covered_ns(spans: SpanColumns, bounds: list[tuple[int, int]]) -> list[int]:
-    return [covered_ns(spans.start_ns, spans.end_ns, low, high) for low, high in bounds]
 
 
 def _keep_s(trace: Trace, lanes: list[str], batches: Int64Array) -> float | None:
@@ -76,8 +71,8 @@ def _keep_s(trace: Trace, lanes: list[str], batches: Int64Array) -> float | None
     return float(np.maximum(0, sends.start_ns - end_ns[np.searchsorted(ids, sends.batch)]).mean()) * NS
 
 
-def _idle_share(trace: Trace, lanes: list[str], bounds: list[tuple[int, int]]) -> float | None:
-    total_ns = sum(high - low for low, high in bounds)
-    if total_ns <= 0:
-        return None
-    return mean([sum(_covered_ns(spans_of(trace, lane, State.INDEX_WAIT), bounds)) / total_ns for lane in lanes])
+def _idle_share(trace: Trace, lanes: list[str], steady: Steady) -> float | None:
+    waits = [spans_of(trace, lane, State.INDEX_WAIT) for lane in lanes]
+    shares = [steady.covered_share(one.start_ns, one.end_ns) for one in waits]
+    known = [share for share in shares if share is not None]
+    return mean(known) if known else None

@@ -46,7 +46,7 @@ def find_disturbance(
         programs: that took most CPU time.
         heat_throttles: how often the processor lowered its clocks because of heat.
     """
-    used, part = _Used(trace, [window.host_bounds_ns for window in steady.windows]), "steady"
+    used, part = _Used(trace, steady.host_bounds_ns), "steady"
     if used.seconds < MIN_MEASURED_S:
         used, part = _Used(trace, [(int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))]), "trial"
     if used.seconds < MIN_MEASURED_S:

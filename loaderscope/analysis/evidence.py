@@ -12,7 +12,7 @@ from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, lane_of, late_batch, slowly_fetched
 from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.pin_thread import find_pin_cost
-from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, covered_ns, spans_of, spans_of_lanes, worker_lanes
+from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, spans_of, spans_of_lanes, worker_lanes
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.results import LateBatch, Signs
 from loaderscope.trace.model import Trace
@@ -37,7 +37,7 @@ def find_evidence(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs
         fetch_s=float(np.median(durations)) * NS if len(durations) else None,
         fetch_cpu_share=_cpu_share(fetches),
         collate_s=float(np.median(collates)) * NS if len(collates) else None,
-        deserialise_share=_steady_share(steady, deserialising.start_ns, deserialising.end_ns),
+        deserialise_share=steady.covered_share(deserialising.start_ns, deserialising.end_ns),
         held_up_share=_held_up_share(waits, steady),
         late_batches=_late_batches(trace, steady, waits, fetches, float(np.median(durations))) if len(durations) else [],
         growth_bytes_per_s=_growth_bytes_per_s(trace, epochs),
@@ -55,14 +55,8 @@ def _cpu_share(fetches: dict[str, SpanColumns]) -> float | None:
     return min(1.0, cpu_ns / wall_ns) if wall_ns else None
 
 
-def _steady_share(steady: Steady, start_ns: Int64Array, end_ns: Int64Array) -> float | None:
-    bounds = [window.host_bounds_ns for window in steady.windows]
-    total_ns = sum(high - low for low, high in bounds)
-    return sum(covered_ns(start_ns, end_ns, low, high) for low, high in bounds) / total_ns if total_ns > 0 else None
-
-
 def _held_up_share(waits: Waits, steady: Steady) -> float | None:
-    return _steady_share(steady, waits.end_ns - waits.held_up_ns, waits.end_ns) if (waits.worker != NO_WORKER).any() else None
+    return steady.covered_share(waits.end_ns - waits.held_up_ns, waits.end_ns) if (waits.worker != NO_WORKER).any() else None
 
 
 def _late_batches(trace: Trace, steady: Steady, waits: Waits, fetches: dict[str, SpanColumns], median_ns: float) -> list[LateBatch]:
@@ -71,7 +65,7 @@ def _late_batches(trace: Trace, steady: Steady, waits: Waits, fetches: dict[str,
     Batches outside the steady state do not count: a worker's first fetch also does work that happens only once.
     """
     late = slowly_fetched(waits, median_ns)
-    bounds = [window.host_bounds_ns for window in steady.windows]
+    bounds = steady.host_bounds_ns
     inside = np.any([(late.end_ns > low) & (late.start_ns < high) for low, high in bounds], axis=0) if bounds else np.zeros(len(late), bool)
     late = late.pick(np.flatnonzero(inside))
     return [_with_causes(trace, late, row, fetches) for row in late.costliest(MAX_LATE_BATCHES).tolist()]

@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
+from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.memory_peaks import series
-from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, covered_ns, spans_of, worker_lanes
+from loaderscope.analysis.sampler_work import longest_spans
+from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.lanes import (
     BESIDE_DELAY_SERIES,
@@ -20,7 +22,7 @@ from loaderscope.facts.lanes import (
     RUN_DELAY_SERIES,
     WORKERS_AFFINITY_SERIES,
 )
-from loaderscope.facts.results import FetchUse, LongFetch, ProcessBeside
+from loaderscope.facts.results import FetchUse, LaneSpan, ProcessBeside
 from loaderscope.facts.thread_waits import WAITS_SERIES, ThreadWait
 from loaderscope.trace.model import Trace
 
@@ -44,15 +46,15 @@ def find_fetch_use(trace: Trace, steady: Steady, child_names: Mapping[str, str] 
     fetches = {lane: spans for lane in workers or [MAIN] if (spans := spans_of(trace, lane, State.FETCH))}
     if not fetches:
         return None
-    bounds = [window.host_bounds_ns for window in steady.windows]
+    bounds = steady.host_bounds_ns
     looks = _looks(trace, fetches)
     total = int(looks.sum())
     return FetchUse(
-        fetch_share=_covered_share(list(fetches.values()), bounds),
+        fetch_share=_mean_share(list(fetches.values()), steady),
         looks=total,
         waits={wait.key: float(looks[wait]) / total for wait in ThreadWait if looks[wait]},
         worker_cores=_cores(trace, "cpu", workers, bounds),
-        other_threads_cores=_other_threads_cores(trace, workers, bounds),
+        other_threads_cores=_other_threads_cores(trace, workers, steady),
         run_delay_cores=_cores(trace, RUN_DELAY_SERIES, workers, bounds),
         allowed_cores=_allowed_cores(trace, bounds),
         beside=_beside(trace, bounds, child_names or {}),
@@ -71,10 +73,11 @@ def _looks(trace: Trace, fetches: Mapping[str, SpanColumns]) -> Int64Array:
     return counts
 
 
-def _covered_share(spans: Sequence[SpanColumns], bounds: Bounds) -> float | None:
-    total_ns = len(spans) * sum(high - low for low, high in bounds)
-    covered = sum(covered_ns(one.start_ns, one.end_ns, low, high) for one in spans for low, high in bounds)
-    return covered / total_ns if total_ns > 0 else None
+def _mean_share(spans: Sequence[SpanColumns], steady: Steady) -> float | None:
+    """Returns the share of the steady state that the spans of a lane cover, on average over lanes."""
+    shares = [steady.covered_share(one.start_ns, one.end_ns) for one in spans]
+    known = [share for share in shares if share is not None]
+    return mean(known) if known else None
 
 
 def _mean(trace: Trace, key: str, bounds: Bounds) -> float | None:
@@ -96,15 +99,15 @@ def _steady_values(trace: Trace, key: str, bounds: Bounds) -> Floats:
 def _cores(trace: Trace, kind: str, lanes: Sequence[str], bounds: Bounds) -> float | None:
     """Returns the sum over workers of the means of their series in per cent, as cores; None if any of them has none."""
     means = [_mean(trace, f"{kind}/{lane}", bounds) for lane in lanes]
-    known = [mean for mean in means if mean is not None]
+    known = [one for one in means if one is not None]
     return max(0.0, sum(known) / 100) if known and len(known) == len(means) else None
 
 
-def _other_threads_cores(trace: Trace, workers: Sequence[str], bounds: Bounds) -> float | None:
+def _other_threads_cores(trace: Trace, workers: Sequence[str], steady: Steady) -> float | None:
     """Returns what threads take beside the first of each worker and the one that sends, which takes its spans at most."""
-    others = _cores(trace, OTHER_THREADS_SERIES, workers, bounds)
+    others = _cores(trace, OTHER_THREADS_SERIES, workers, steady.host_bounds_ns)
     sending = [spans_of(trace, lane, State.SERIALISE, State.TRANSMIT) for lane in workers]
-    return None if others is None else max(0.0, others - len(workers) * (_covered_share(sending, bounds) or 0.0))
+    return None if others is None else max(0.0, others - len(workers) * (_mean_share(sending, steady) or 0.0))
 
 
 def _allowed_cores(trace: Trace, bounds: Bounds) -> int | None:
@@ -127,12 +130,7 @@ def _beside(trace: Trace, bounds: Bounds, child_names: Mapping[str, str]) -> lis
     return sorted(found, key=lambda process: -process.busy_cores)
 
 
-def _longest(trace: Trace, fetches: Mapping[str, SpanColumns]) -> list[LongFetch]:
+def _longest(trace: Trace, fetches: Mapping[str, SpanColumns]) -> list[LaneSpan]:
     """Returns the longest fetches, without the first of each lane, which also does what happens once."""
-    found = []
-    for lane, spans in fetches.items():
-        durations_ns = spans.end_ns - spans.start_ns
-        for row in (np.argsort(-durations_ns[1:], kind="stable")[:MOST_LONGEST] + 1).tolist():
-            start_s = (int(spans.start_ns[row]) - (trace.origin_ns or 0)) / 1e9
-            found.append(LongFetch(lane, start_s, int(durations_ns[row]) / 1e9))
+    found = [span for lane, spans in fetches.items() for span in longest_spans(trace, lane, spans.pick(np.arange(1, spans.size)))]
     return sorted(found, key=lambda fetch: -fetch.seconds)[:MOST_LONGEST]

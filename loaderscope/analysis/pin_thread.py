@@ -34,7 +34,7 @@ class PinCost(NamedTuple):
 
 def find_pin_cost(trace: Trace, steady: Steady) -> PinCost | None:
     """Compares the pin thread's processor time with the steps of the steady state; None if there are no steps or no pinned batches."""
-    bounds = [window.host_bounds_ns for window in steady.windows]
+    bounds = steady.host_bounds_ns
     pins = spans_of(trace, PIN_LANE, State.PIN)
     pins = pins.pick(pins.value > 0)
     steps = spans_of(trace, MAIN, State.STEP)

@@ -9,7 +9,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, covered_ns, spans_of
+from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, spans_of
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.results import LaneSpan, SamplerWork
 from loaderscope.trace.model import Trace, epoch_and_batch
@@ -50,12 +50,8 @@ def longest_spans(trace: Trace, lane: str, spans: SpanColumns) -> list[LaneSpan]
 
 def _in_steady_state(spans: SpanColumns, steady: Steady) -> tuple[float | None, float | None]:
     """Returns the share of the steady state, and the seconds for a batch of it."""
-    bounds = [window.host_bounds_ns for window in steady.windows]
-    total_ns = sum(high - low for low, high in bounds)
-    if total_ns <= 0:
-        return None, None
-    work_ns = sum(covered_ns(spans.start_ns, spans.end_ns, low, high) for low, high in bounds)
-    return work_ns / total_ns, work_ns / steady.batches * NS
+    share = steady.covered_share(spans.start_ns, spans.end_ns)
+    return share, None if share is None else steady.covered_ns(spans.start_ns, spans.end_ns) / steady.batches * NS
 
 
 def _at_start(spans: SpanColumns, epoch: EpochRun) -> tuple[float, float]:

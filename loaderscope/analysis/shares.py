@@ -58,7 +58,7 @@ def find_shares(trace: Trace, steady: Steady, works_unseen: bool = False) -> Sha
         steady: its steady state.
         works_unseen: whether the device also worked on streams that nothing reports.
     """
-    bounds = [window.host_bounds_ns for window in steady.windows]
+    bounds = steady.host_bounds_ns
     total_ns = _length_ns(bounds)
     if total_ns <= 0:
         return None
@@ -172,7 +172,7 @@ def accelerator_share(steady: Steady, consumer: Consumer) -> float | None:
     This is what MLPerf Storage calls accelerator utilisation (https://mlcommons.org/benchmarks/storage/). None without a
     simulated step.
     """
-    total_ns = sum(high - low for low, high in (window.host_bounds_ns for window in steady.windows))
+    total_ns = sum(high - low for low, high in steady.host_bounds_ns)
     if not kind_of(consumer).is_simulated or not consumer.ms or total_ns <= 0:
         return None
     return min(1.0, steady.batches * consumer.ms * 1e6 / total_ns)

@@ -21,7 +21,7 @@ from loaderscope.agent.epoch_count import EPOCHS_FOR_INTERVAL
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.epochs import EpochRun
-from loaderscope.analysis.span_lookup import Int64Array, spans_of, worker_lanes
+from loaderscope.analysis.span_lookup import Int64Array, covered_ns, spans_of, worker_lanes
 from loaderscope.trace.model import Trace
 
 MIN_BLOCKS_VALUE = 2
@@ -70,6 +70,20 @@ class Steady:
     @property
     def batches(self) -> int:
         return sum(window.last - window.first for window in self.windows)
+
+    @property
+    def host_bounds_ns(self) -> list[tuple[int, int]]:
+        """Start and end of each window on the main process's clock."""
+        return [window.host_bounds_ns for window in self.windows]
+
+    def covered_ns(self, start_ns: Int64Array, end_ns: Int64Array) -> int:
+        """Returns how much of it some spans cover; spans that overlap count once."""
+        return sum(covered_ns(start_ns, end_ns, low, high) for low, high in self.host_bounds_ns)
+
+    def covered_share(self, start_ns: Int64Array, end_ns: Int64Array) -> float | None:
+        """Returns the share of it that some spans cover; None if it is empty."""
+        total_ns = sum(high - low for low, high in self.host_bounds_ns)
+        return self.covered_ns(start_ns, end_ns) / total_ns if total_ns > 0 else None
 
     def of_epoch(self, index: int) -> Steady:
         """Returns the part that lies in one epoch."""

@@ -400,15 +400,6 @@ class LateBatch:
 
 
 @dataclasses.dataclass(frozen=True)
-class LongFetch:
-    """A fetch that took long: its lane, and its time on the trial's time axis."""
-
-    lane: Name
-    start_s: float
-    seconds: Seconds
-
-
-@dataclasses.dataclass(frozen=True)
 class ProcessBeside:
     """A process that main started and that is no worker.
 
@@ -451,7 +442,7 @@ class FetchUse:
     run_delay_cores: Annotated[float, Range(0.0)] | None = None
     allowed_cores: Count | None = None
     beside: list[ProcessBeside] = dataclasses.field(default_factory=list)
-    longest: list[LongFetch] = dataclasses.field(default_factory=list)
+    longest: list[LaneSpan] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ def pin_cost(overlapped=lambda number: number % 2 == 0, cpu_ns=8 * MS, slow=1.5,
     begins = np.where(meets, starts + 1 * MS, starts + 50 * MS) + unpickle_ns
     pins = trace.track(lane_table.PIN_LANE, 0)
     pins.append(start_ns=begins, end_ns=begins + 8 * MS, state=[State.PIN] * STEPS, batch=np.arange(STEPS), value=[cpu_ns] * STEPS)
-    steady = types.SimpleNamespace(windows=[types.SimpleNamespace(host_bounds_ns=(0, STEPS * 100 * MS))])
+    steady = types.SimpleNamespace(host_bounds_ns=[(0, STEPS * 100 * MS)])
     return find_pin_cost(trace, steady)
 
 

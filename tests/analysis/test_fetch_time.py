@@ -13,7 +13,7 @@ from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.training import Training
 from loaderscope.facts.lanes import BESIDE_SERIES, WORKERS_AFFINITY_SERIES
-from loaderscope.facts.results import FetchUse, LongFetch, ProcessBeside, Signs
+from loaderscope.facts.results import FetchUse, LaneSpan, ProcessBeside, Signs
 from loaderscope.facts.thread_waits import ThreadWait, wait_in
 from loaderscope.trace.model import SeriesInfo
 
@@ -115,7 +115,7 @@ def trial(number, workers, rate, *, cpu=0.1, fetch_s=0.05, waits=None, beside=()
         looks=looks,
         waits=waits or {},
         beside=list(beside),
-        longest=[LongFetch("worker-0", 1.5, 0.2)],
+        longest=[LaneSpan("worker-0", 1.5, 0.2)],
     )
     signs = Signs(fetch_s=fetch_s, fetch_cpu_share=cpu, fetch_use=use)
     return made_up(number, config_of(workers), rate, signs=signs, **{"wait_share": 0.9, "step_share": 0.1, "other_share": 0.0} | fields)

@@ -50,7 +50,7 @@ def test_workers_that_are_threads_of_main_are_named_beside_it():
     thread = """\
 Thread 0x00007f09 (most recent call first):
   File "/home/me/train.py", line 5 in __getitem__
-  File "/opt/loaderscope/agent/thread_loader.py", line 90 in _work
+  File "/home/me/loaderscope/agent/thread_loader.py", line 90 in _work
 
 """
     places = process_places(MAIN.replace("Thread 0x00007f02", thread + "Thread 0x00007f02"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
 from loaderscope.facts.results import Estimate, LaneSpan, Place, SettingResult, TrialResult
+
+T = TypeVar("T")
 
 MOST_PLACES = 5
 """A finding shows so many places on the timelines at most."""
@@ -21,6 +24,14 @@ def cores_of(context: Context) -> int:
 def worker_cores(context: Context, setting: SettingResult) -> int:
     """Returns how many batches a setting makes at the same time, as far as the cores allow."""
     return max(1, min(setting.config.num_workers, cores_of(context)))
+
+
+def own_or_worst(
+    context: Context, measured: Sequence[tuple[SettingResult, T]], badness: Callable[[T], Any]
+) -> tuple[SettingResult, T] | None:
+    """Returns the subject with what was measured of it, else the setting that is worst; None without any."""
+    own = next((pair for pair in measured if pair[0] is context.subject), None)
+    return own or max(measured, key=lambda pair: badness(pair[1]), default=None)
 
 
 def training_seconds(context: Context, setting: SettingResult) -> float | None:

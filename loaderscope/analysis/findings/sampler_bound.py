@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.findings.per_batch import cores_of, gain_per_batch, places_of, severity_of, training_seconds, worker_cores
+from loaderscope.analysis.findings.per_batch import (
+    cores_of,
+    gain_per_batch,
+    own_or_worst,
+    places_of,
+    severity_of,
+    training_seconds,
+    worker_cores,
+)
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
 from loaderscope.facts.measures import NOTABLE_SHARE
@@ -43,10 +51,8 @@ class _Load(NamedTuple):
 def find(context: Context) -> list[Finding]:
     """Returns one finding: about the subject, else about the setting that suffers most."""
     loads = [(setting, load) for setting in context.settings if (load := _load(context, setting)) is not None]
-    if not loads:
-        return []
-    own = next((pair for pair in loads if pair[0] is context.subject), None)
-    return [_about(context, *(own or max(loads, key=lambda pair: (pair[1].share, pair[1].start_s))))]
+    found = own_or_worst(context, loads, lambda load: (load.share, load.start_s))
+    return [] if found is None else [_about(context, *found)]
 
 
 def limits(context: Context, setting: SettingResult) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 
 from loaderscope.analysis.findings import sampler_bound, transfer_bound
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.findings.per_batch import worker_cores
+from loaderscope.analysis.findings.per_batch import own_or_worst, worker_cores
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
 from loaderscope.facts.results import Finding, Remedy, SettingResult, TrialResult
@@ -29,10 +29,8 @@ FEWEST_BATCHES = 10 * LARGER
 def find(context: Context) -> list[Finding]:
     """Returns one finding for information: the size of batches is a choice of the training."""
     shares = [(setting, share) for setting in context.settings if (share := _overhead_share(context, setting)) is not None]
-    if not shares:
-        return []
-    own = next((pair for pair in shares if pair[0] is context.subject), None)
-    return [_about(context, *(own or max(shares, key=lambda pair: pair[1])))]
+    found = own_or_worst(context, shares, lambda share: share)
+    return [] if found is None else [_about(context, *found)]
 
 
 def _overhead_share(context: Context, setting: SettingResult) -> float | None:

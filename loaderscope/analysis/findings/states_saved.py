@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.findings.per_batch import gain_per_batch, severity_of, worker_cores
+from loaderscope.analysis.findings.per_batch import gain_per_batch, own_or_worst, severity_of, worker_cores
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
 from loaderscope.facts.results import Finding, SettingResult, TrialResult
@@ -22,10 +22,8 @@ def find(context: Context) -> list[Finding]:
     if context.loader_class != STATEFUL_CLASS:
         return []
     known = [(setting, share) for setting in context.settings if (share := _share(context, setting)) is not None]
-    if not known:
-        return []
-    own = next((pair for pair in known if pair[0] is context.subject), None)
-    return [_about(context, *(own or max(known, key=lambda pair: pair[1])))]
+    found = own_or_worst(context, known, lambda share: share)
+    return [] if found is None else [_about(context, *found)]
 
 
 def _share(context: Context, setting: SettingResult) -> float | None:

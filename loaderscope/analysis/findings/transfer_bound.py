@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.findings.per_batch import batches_of_training, gain_per_batch, places_of, severity_of, worker_cores
+from loaderscope.analysis.findings.per_batch import batches_of_training, gain_per_batch, own_or_worst, places_of, severity_of, worker_cores
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
 from loaderscope.facts.measures import NOTABLE_SHARE
@@ -47,10 +47,8 @@ class _Load(NamedTuple):
 def find(context: Context) -> list[Finding]:
     """Returns one finding: about the subject, else about the setting that would gain most."""
     loads = [(setting, load) for setting in context.settings if (load := load_of(context, setting)) is not None]
-    if not loads:
-        return []
-    own = next((pair for pair in loads if pair[0] is context.subject), None)
-    return [_about(context, *(own or max(loads, key=lambda pair: pair[1].saved_share)))]
+    found = own_or_worst(context, loads, lambda load: load.saved_share)
+    return [] if found is None else [_about(context, *found)]
 
 
 def has_many_tensors(setting: SettingResult) -> bool:
