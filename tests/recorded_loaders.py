@@ -11,7 +11,8 @@ from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.exposed_time import with_exposed_time
 from loaderscope.analysis.recorded_training import wait_seconds
 from loaderscope.analysis.throughput import epoch_times
-from loaderscope.facts.results import LoaderUse, TrialResult
+from loaderscope.facts.recorded_use import LoaderUse
+from loaderscope.facts.results import TrialResult
 from loaderscope.trace.lane_table import MAIN_LANE, MAIN_LINE_DEPTH
 
 BEGAN_NS = 7_000_000_000_000

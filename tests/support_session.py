@@ -8,8 +8,9 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.request import Axes, Request
-from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import SeriesInfo
 

@@ -9,7 +9,7 @@ from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.sampler_work import longest_spans
 from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, spans_of_lanes, worker_lanes
 from loaderscope.analysis.steady import Steady
-from loaderscope.facts.results import BatchCosts
+from loaderscope.facts.evidence import BatchCosts
 from loaderscope.trace.model import Trace
 
 NS = 1e-9

@@ -11,7 +11,8 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.recommend import UNKNOWN_NOISE_SHARE
 from loaderscope.analysis.training import Training
 from loaderscope.facts.consumers import kind_of
-from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate, Recommendation, SettingResult, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 LITTLE_SHARE = 0.15

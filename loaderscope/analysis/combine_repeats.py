@@ -9,8 +9,10 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.disturbance import without_interval
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.training import Training, train_seconds
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.measures import MEASURES, Repeats
-from loaderscope.facts.results import Estimate, Remedy, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.statuses import status_of
 
 MIN_REPEATS_INTERVAL = 3

@@ -14,8 +14,10 @@ import numpy as np
 
 from loaderscope.analysis.span_lookup import Int64Array
 from loaderscope.analysis.steady import Steady
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import Disturbance, OtherProgram
 from loaderscope.facts.lanes import OTHERS_SERIES, RUN_DELAY_SERIES, STOLEN_SERIES, THROTTLED_SERIES
-from loaderscope.facts.results import Disturbance, Estimate, OtherProgram, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.statuses import CANCELLED, OK
 from loaderscope.facts.text import cores_text, enumerated
 from loaderscope.trace.model import Trace

@@ -14,7 +14,7 @@ from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.pin_thread import find_pin_cost
 from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, spans_of, spans_of_lanes, worker_lanes
 from loaderscope.analysis.steady import Steady
-from loaderscope.facts.results import LateBatch, Signs
+from loaderscope.facts.evidence import LateBatch, Signs
 from loaderscope.trace.model import Trace
 
 NS = 1e-9

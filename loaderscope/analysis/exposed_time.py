@@ -11,7 +11,8 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN, EpochRun, device_spans, read_epochs
 from loaderscope.analysis.span_lookup import Int64Array, complement, covered_ns, intersection, spans_of, union
-from loaderscope.facts.results import EpochUse, LoaderUse, ProcessUse, TrainingGap, TrialResult
+from loaderscope.facts.recorded_use import EpochUse, LoaderUse, ProcessUse, TrainingGap
+from loaderscope.facts.results import TrialResult
 from loaderscope.trace.model import Trace
 
 Intervals = tuple[Int64Array, Int64Array]

@@ -15,6 +15,7 @@ from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.sampler_work import longest_spans
 from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
+from loaderscope.facts.evidence import FetchUse, LaneSpan, ProcessBeside
 from loaderscope.facts.lanes import (
     BESIDE_DELAY_SERIES,
     BESIDE_SERIES,
@@ -22,7 +23,6 @@ from loaderscope.facts.lanes import (
     RUN_DELAY_SERIES,
     WORKERS_AFFINITY_SERIES,
 )
-from loaderscope.facts.results import FetchUse, LaneSpan, ProcessBeside
 from loaderscope.facts.thread_waits import WAITS_SERIES, ThreadWait
 from loaderscope.trace.model import Trace
 

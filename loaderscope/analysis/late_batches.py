@@ -22,7 +22,7 @@ import numpy.typing as npt
 from loaderscope.agent.layout import State
 from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, worker_lanes
 from loaderscope.analysis.startup.first_batch import ONCE_PHASES, PIN_LANE
-from loaderscope.facts.results import LateBatch
+from loaderscope.facts.evidence import LateBatch
 from loaderscope.trace.model import EPOCH_SHIFT, SPAN_COLUMNS, Trace, epoch_and_batch
 
 NS = 1e-9

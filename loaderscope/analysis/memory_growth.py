@@ -10,7 +10,7 @@ import numpy.typing as npt
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import t_quantile
 from loaderscope.analysis.span_lookup import Int64Array
-from loaderscope.facts.results import Estimate
+from loaderscope.facts.estimates import Estimate
 
 Floats = npt.NDArray[np.float64]
 Readings = tuple[Int64Array, Floats]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from loaderscope.analysis import memory_growth
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.span_lookup import Int64Array
-from loaderscope.facts.results import Estimate, Memory, WorkerMemory
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import Memory, WorkerMemory
 from loaderscope.trace.model import Trace
 
 TOTAL_KINDS = ("pss", "private", "uss")

@@ -9,7 +9,8 @@ from typing import Any
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import covered_ns, spans_of
-from loaderscope.facts.results import LoaderUse, ProcessUse, TrainingGap, TrialResult
+from loaderscope.facts.recorded_use import LoaderUse, ProcessUse, TrainingGap
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import count_text, duration_text, share_text
 from loaderscope.trace.model import Trace
 

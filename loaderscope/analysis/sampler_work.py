@@ -11,7 +11,7 @@ from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, spans_of
 from loaderscope.analysis.steady import Steady
-from loaderscope.facts.results import LaneSpan, SamplerWork
+from loaderscope.facts.evidence import LaneSpan, SamplerWork
 from loaderscope.trace.model import Trace, epoch_and_batch
 
 NS = 1e-9

@@ -10,7 +10,8 @@ from loaderscope.agent.messages import TrialConfig, TrialOutcome
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.steady import MIN_BLOCKS_INTERVAL, MIN_BLOCKS_VALUE, Steady
-from loaderscope.facts.results import EpochTimes, Estimate
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import EpochTimes
 from loaderscope.facts.text import count_text
 
 NS = 1e-9

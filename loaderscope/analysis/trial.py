@@ -41,9 +41,12 @@ from loaderscope.analysis.throughput import (
 )
 from loaderscope.analysis.worker_loads import look_notes, probed_epochs, worker_loads
 from loaderscope.facts.consumers import kind_of
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import OtherProgram
 from loaderscope.facts.probed_workers import EpochSetter
-from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, Memory, OtherProgram, OwnCost, SentPart, TrialResult
+from loaderscope.facts.results import EpochTimes, GpuWindow, Memory, OwnCost, TrialResult
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.facts.text import count_text, duration_text, share_range_text
 from loaderscope.trace.model import Trace
 from loaderscope.trace.worker_looks import WorkerLook

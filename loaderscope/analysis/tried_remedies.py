@@ -6,9 +6,11 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.measures import THROUGHPUTS
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Estimate, Remedy, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import bytes_text, duration_text, rate_text
 
 NOTABLE_CHANGE = 0.05

@@ -18,9 +18,10 @@ from loaderscope.analysis.startup.experiment import StartupExperiment, find_expe
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.analysis.training import Training, training_of
 from loaderscope.analysis.tried_remedies import TriedRemedy, tried_remedies
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.purposes import PROBE, REMEDY
 from loaderscope.facts.request import MODULE_OPTION, Request
-from loaderscope.facts.results import Ceiling, Finding, Recommendation, SettingResult, TrialResult
+from loaderscope.facts.results import Ceiling, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.statuses import status_of
 

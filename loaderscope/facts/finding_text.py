@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.measures import THROUGHPUT
-from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import (
     MISSING,
     bytes_text,

@@ -9,7 +9,8 @@ import dataclasses
 import enum
 from collections.abc import Callable, Collection
 
-from loaderscope.facts.results import Estimate, SettingResult, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_bounds_text, share_text, uncertainty_text
 
 PASS_MARK = 0.90

@@ -10,7 +10,7 @@ from typing import Any
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
 from loaderscope.agent.ranges import Count, FilePath, Positive, Seconds
-from loaderscope.facts.results import Remedy
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.settings import SETTINGS
 
 MODULE_OPTION = "-m"

@@ -7,9 +7,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Seconds, TimeNs
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.purposes import Purpose
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Control, Remedy, SentPart, TrialResult, purpose_of
+from loaderscope.facts.results import TrialResult, purpose_of
+from loaderscope.facts.startup_results import Control, SentPart
 
 TRAINING_TARGET = "training"
 """Names the target of a recorded training."""

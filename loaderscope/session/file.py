@@ -17,8 +17,9 @@ from loaderscope.agent.messages import Target
 from loaderscope.agent.ranges import Count, FilePath, TimeNs
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Control, SentPart, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Environment, LogLine, Mark, PlannedTrial, Run, Sample
+from loaderscope.facts.startup_results import Control, SentPart
 from loaderscope.facts.statuses import CANCELLED
 from loaderscope.session import schema
 from loaderscope.session.document import build_document

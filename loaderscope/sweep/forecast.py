@@ -9,8 +9,8 @@ from typing import Any
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.startup.preloading import script_imports_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import SentPart
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.sweep.machine import Machine
 from loaderscope.sweep.machine_limits import DataCost, Measured, SweepEstimate, commit_sentence, estimate, mark_limits
 from loaderscope.sweep.space import Facts, narrowed, plan

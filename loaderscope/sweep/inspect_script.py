@@ -14,7 +14,7 @@ import psutil
 from loaderscope.agent.messages import CapturedLoader, Target, TrialConfig
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import SentPart
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick

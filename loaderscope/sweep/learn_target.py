@@ -11,8 +11,8 @@ from loaderscope.agent.messages import Consumer, ErrorInfo
 from loaderscope.facts.captured import captured_sentence, others_sentences
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import SentPart
 from loaderscope.facts.run import Run
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.sweep import machine_limits, space
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect_script import machine_environment, probe_target

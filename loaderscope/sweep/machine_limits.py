@@ -10,8 +10,9 @@ from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED, ScriptImpor
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.machine import Machine

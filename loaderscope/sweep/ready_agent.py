@@ -14,7 +14,7 @@ from loaderscope.agent.error_sentences import EXIT_STATUS, TORCHRUN_VARIABLES, U
 from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, SharedHandle, Target, TrialConfig, TrialOrder
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import SentPart
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.sweep import torchrun
 from loaderscope.sweep.processes.agent_environment import default_python
 from loaderscope.sweep.processes.agent_process import (

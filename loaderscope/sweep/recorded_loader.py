@@ -11,7 +11,7 @@ from loaderscope.agent.layout import Role
 from loaderscope.agent.loader_description import LOADER_FILE
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.recorded_training import wait_seconds
-from loaderscope.facts.results import LoaderUse, loader_name
+from loaderscope.facts.recorded_use import LoaderUse, loader_name
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import psutil
 
+from loaderscope.facts.evidence import OtherProgram
 from loaderscope.facts.lanes import OTHERS_SERIES, RUN_DELAY_SERIES, STOLEN_SERIES, THROTTLED_SERIES
-from loaderscope.facts.results import OtherProgram
 from loaderscope.telemetry.core_use import CoreUse, ProcessTime
 from loaderscope.telemetry.own_processes import OwnProcesses
 from loaderscope.telemetry.sampled_value import Sample

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 from loaderscope.agent.layout import State
 from loaderscope.agent.ranges import Name, OneOf, Range, TimeNs
 from loaderscope.facts.lanes import LANE_KINDS, READY, WAITING_FOR_EARLIER
-from loaderscope.facts.results import ProcessUse
+from loaderscope.facts.recorded_use import ProcessUse
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.stored_columns import StoredColumns
 

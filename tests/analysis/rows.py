@@ -9,7 +9,8 @@ import synthetic
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd, analyse
-from loaderscope.facts.results import EpochTimes, Estimate, Memory, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import EpochTimes, Memory, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.trace.model import Trace
 

@@ -15,8 +15,10 @@ from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import summarise
+from loaderscope.facts.evidence import Signs
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Culprit, EpochTimes, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
+from loaderscope.facts.results import EpochTimes, Memory, WorkerMemory
+from loaderscope.facts.startup_results import Culprit, ImportCost, LineCost, Phase, SentPart, Startup
 
 MIB = 1 << 20
 

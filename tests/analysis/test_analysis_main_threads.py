@@ -6,7 +6,7 @@ from rows import config_of, made_up
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, main_threads
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import Signs
+from loaderscope.facts.evidence import Signs
 
 
 def row(number, config, rate, fetch_s, other_threads_share=None):

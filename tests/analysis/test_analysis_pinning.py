@@ -14,7 +14,7 @@ from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.pin_thread import find_pin_cost
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import Signs
+from loaderscope.facts.evidence import Signs
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
 

@@ -8,8 +8,9 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.training import Training, train_seconds, training_of
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import EpochTimes, Estimate
+from loaderscope.facts.results import EpochTimes
 from loaderscope.facts.text import count_text
 
 

@@ -10,7 +10,7 @@ from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.startup.culprit import StartFacts, dominating_part, find_culprit
 from loaderscope.analysis.startup.first_batch import find_startup
-from loaderscope.facts.results import LineCost, SentPart
+from loaderscope.facts.startup_results import LineCost, SentPart
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import ProcessInfo, Trace
 

@@ -6,7 +6,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, threads
 from loaderscope.analysis.training import Training
 from loaderscope.analysis.verdict import summarise
-from loaderscope.facts.results import Signs
+from loaderscope.facts.evidence import Signs
 
 
 def threads_of(workers, **changes):

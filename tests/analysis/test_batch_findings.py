@@ -10,7 +10,10 @@ from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import BatchCosts, Disturbance, Estimate, LaneSpan, Memory, Phase, Signs, Startup, WorkerMemory
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import BatchCosts, Disturbance, LaneSpan, Signs
+from loaderscope.facts.results import Memory, WorkerMemory
+from loaderscope.facts.startup_results import Phase, Startup
 
 CHEAP = BatchCosts(0.002, 0.0005, 0.0005, 0.006, 0.0002, 600.0, 0.1)
 

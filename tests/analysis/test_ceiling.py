@@ -14,8 +14,9 @@ from loaderscope.analysis.ceiling import ceiling_sentence
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.analysis.verdict import judge
 from loaderscope.cli.terminal.progress import SweepProgress
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.measures import throughput_of
-from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate, SettingResult
+from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, SettingResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.session.document import build_document
 

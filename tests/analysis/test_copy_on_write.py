@@ -8,7 +8,10 @@ from synthetic import MS, SECOND
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import Estimate, Memory, SentPart, Signs, WorkerMemory
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import Signs
+from loaderscope.facts.results import Memory, WorkerMemory
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.trace.model import SeriesInfo
 
 MIB = 1 << 20

@@ -16,9 +16,9 @@ from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.training import Training
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.analysis.verdict import judge
+from loaderscope.facts.evidence import Disturbance, OtherProgram
 from loaderscope.facts.lanes import OTHERS_SERIES, RUN_DELAY_SERIES, STOLEN_SERIES, THROTTLED_SERIES
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Disturbance, OtherProgram
 from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.trace.model import SeriesInfo
 

@@ -12,8 +12,8 @@ from loaderscope.analysis.fetch_use import find_fetch_use
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.training import Training
+from loaderscope.facts.evidence import FetchUse, LaneSpan, ProcessBeside, Signs
 from loaderscope.facts.lanes import BESIDE_SERIES, WORKERS_AFFINITY_SERIES
-from loaderscope.facts.results import FetchUse, LaneSpan, ProcessBeside, Signs
 from loaderscope.facts.thread_waits import ThreadWait, wait_in
 from loaderscope.trace.model import SeriesInfo
 

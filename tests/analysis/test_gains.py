@@ -6,7 +6,9 @@ from rows import config_of, made_up
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, order_of
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import Estimate, Finding, Remedy, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding, Remedy
+from loaderscope.facts.results import TrialResult
 
 REMEDY = Remedy("slow-sample", "in_order=False")
 

@@ -9,7 +9,11 @@ from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, RecordedLoader, find_all
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import EpochTimes, Estimate, LaneSpan, LoaderUse, Signs, Startup
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import LaneSpan, Signs
+from loaderscope.facts.recorded_use import LoaderUse
+from loaderscope.facts.results import EpochTimes
+from loaderscope.facts.startup_results import Startup
 
 SIGNS = Signs(fetch_s=0.03, collate_s=0.002)
 

@@ -8,9 +8,12 @@ from synthetic import MS
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.verdict import judge
+from loaderscope.facts.evidence import Disturbance, Signs
+from loaderscope.facts.recorded_use import LoaderUse
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Culprit, Disturbance, EpochTimes, LoaderUse, Signs, Startup
+from loaderscope.facts.results import EpochTimes
 from loaderscope.facts.run import Run
+from loaderscope.facts.startup_results import Culprit, Startup
 
 
 def use(line=87, exposed_s=40.0, training_s=100.0, optimizer_steps=None):

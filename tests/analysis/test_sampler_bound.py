@@ -10,7 +10,7 @@ from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import BatchCosts, LaneSpan, SamplerWork
+from loaderscope.facts.evidence import BatchCosts, LaneSpan, SamplerWork
 
 SLOW = {"sampler_ns": 10 * MS, "fetch_ns": 2 * MS, "step_ns": None, "length": 3200}
 

@@ -10,8 +10,9 @@ from synthetic import MS
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
+from loaderscope.facts.evidence import BatchCosts, Disturbance, LateBatch, Signs
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.lanes import RUN_DELAY_SERIES
-from loaderscope.facts.results import BatchCosts, Disturbance, LateBatch, Remedy, Signs
 from loaderscope.trace.model import SeriesInfo
 
 

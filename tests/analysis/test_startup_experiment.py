@@ -9,7 +9,9 @@ from rows import config_of, failed
 from loaderscope.analysis.startup.experiment import find_experiment
 from loaderscope.analysis.startup.remedy_comparison import within_tolerance
 from loaderscope.analysis.startup.startup_savings import spared_import_seconds
-from loaderscope.facts.results import Control, EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
+from loaderscope.facts.evidence import Signs
+from loaderscope.facts.results import EpochTimes, TrialResult
+from loaderscope.facts.startup_results import Control, ImportCost, LineCost, Phase, StartImport, Startup
 
 EPOCHS = 3
 

@@ -8,7 +8,8 @@ from rows import config_of, made_up
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import Disturbance, FetchUse, Remedy, Signs
+from loaderscope.facts.evidence import Disturbance, FetchUse, Signs
+from loaderscope.facts.findings import Remedy
 
 STORM = FetchUse(fetch_share=0.95, worker_cores=1.9, other_threads_cores=0.9, run_delay_cores=2.1)
 PINNED = FetchUse(fetch_share=0.95, worker_cores=0.98, allowed_cores=1, run_delay_cores=0.95)

@@ -7,8 +7,9 @@ from synthetic import MS, make_trace
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.training import COMPARED_BATCHES, LONGEST_EPOCH_S, Training, train_seconds, training_of
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import EpochTimes, Estimate
+from loaderscope.facts.results import EpochTimes
 
 
 def epochs_of(*seconds, batches=312):

@@ -11,8 +11,8 @@ from loaderscope.analysis.training import Training
 from loaderscope.analysis.tried_remedies import tried_remedies
 from loaderscope.analysis.verdict import judge
 from loaderscope.analysis.worker_rules import worker_rules, worker_rules_table
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.request import RemedyToTry, Request
-from loaderscope.facts.results import Remedy
 from loaderscope.facts.text import MISSING
 from loaderscope.session.document import build_document
 

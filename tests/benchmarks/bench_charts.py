@@ -13,7 +13,8 @@ import time
 import pytest
 from support_session import config_of
 
-from loaderscope.facts.results import Estimate, Recommendation, SettingResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data

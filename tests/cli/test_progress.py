@@ -11,8 +11,9 @@ import pytest
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.cli.terminal import progress
 from loaderscope.cli.terminal.progress import SweepProgress
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Estimate, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 

@@ -11,8 +11,9 @@ from loaderscope.agent.messages import CapturedLoader, ErrorInfo, MetLoader, Tar
 from loaderscope.analysis.text_table import Column, TextTable
 from loaderscope.cli.terminal.targets_table import TargetsTable, loaders_section
 from loaderscope.cli.terminal.text_table import table_section
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.measures import MEASURES
-from loaderscope.facts.results import Estimate, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Sink
 from loaderscope.session.document import build_document
 from loaderscope.trace.model import Trace

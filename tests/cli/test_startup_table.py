@@ -9,8 +9,10 @@ from terminal_text import format_table, plain_text
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.cli.terminal.startup_table import experiment_section
-from loaderscope.facts.results import Control, EpochTimes, Phase, Signs, Startup, TrialResult
+from loaderscope.facts.evidence import Signs
+from loaderscope.facts.results import EpochTimes, TrialResult
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.startup_results import Control, Phase, Startup
 from loaderscope.session.document import build_document
 from loaderscope.session.file import SessionError, SessionFile, SessionWriter
 

@@ -98,11 +98,8 @@ def test_an_accelerator_is_told_of_for_simulated_steps_alone(kind, steady):
 def steady():
     """Ten batches in 20 ms."""
 
-    class Window:
-        host_bounds_ns = (0, 20_000_000)
-
     class Steady:
-        windows = (Window(),)
+        host_bounds_ns = ((0, 20_000_000),)
         batches = 10
 
     return Steady()

@@ -12,8 +12,9 @@ from loaderscope.cli.commands.doctor_selftest import summarise_selftest
 from loaderscope.cli.terminal.selftest_page import selftest_page
 from loaderscope.facts.phases import GROUPS, PHASES, PRECEDENCE, SHUTDOWN, group_title, phase_of
 from loaderscope.facts.remedies import REMEDIES
-from loaderscope.facts.results import Phase, Startup, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import BY_FIELD
+from loaderscope.facts.startup_results import Phase, Startup
 from loaderscope.gui.charts.plot import Plot
 from loaderscope.gui.charts.startup_chart import STARTUP, startup_data_of_trial
 from loaderscope.gui.style.figures import font_of

@@ -7,9 +7,10 @@ import pytest
 
 import loaderscope
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.finding_codes import CODES, finding_code
 from loaderscope.facts.finding_text import GAIN_UNKNOWN, evidence_figures, evidence_lines, gain_text, training_s
-from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.results import SettingResult
 
 FINDINGS = pathlib.Path(loaderscope.__file__).parent / "analysis" / "findings"
 

@@ -8,8 +8,9 @@ import pytest
 
 import loaderscope
 from loaderscope.facts import measures
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.measures import BY_KEY, MEASURES, Repeats, Shown
-from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import MISSING
 
 NO_FIGURES = {"config", "trials", "remedy"}

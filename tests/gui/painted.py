@@ -55,8 +55,10 @@ def make_pictures() -> dict[str, Callable]:
 
     from loaderscope.agent.messages import TrialConfig
     from loaderscope.analysis.late_batches import find_waits
-    from loaderscope.facts.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
+    from loaderscope.facts.estimates import Estimate
+    from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
     from loaderscope.facts.run import Mark
+    from loaderscope.facts.startup_results import Phase, Startup
     from loaderscope.gui.charts.chart_figure import chart_figure
     from loaderscope.gui.charts.memory_chart import MEMORY, memory_data
     from loaderscope.gui.charts.startup_chart import STARTUP, startup_data

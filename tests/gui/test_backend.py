@@ -6,8 +6,9 @@ import pytest
 from PySide6.QtCore import Qt
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.request import Axes, Request
-from loaderscope.facts.results import Estimate, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import environment_text
 from loaderscope.gui.charts.throughput_chart import throughput_data
 from loaderscope.gui.panels.results_panel import COLUMNS, ResultsModel, visible_columns

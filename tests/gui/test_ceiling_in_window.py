@@ -8,7 +8,7 @@ from running import write_script
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.purposes import PERFECT_LOADER
-from loaderscope.facts.results import Phase, Startup
+from loaderscope.facts.startup_results import Phase, Startup
 from loaderscope.gui.charts.startup_chart import startup_data
 from loaderscope.gui.panels.results_panel import COLUMNS
 from loaderscope.gui.report.blocks import Table

@@ -17,7 +17,8 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 from support_session import config_of
 
-from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import SettingResult
 from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.chart_figure import CHART_SIZE, chart_figure
 from loaderscope.gui.charts.memory_chart import MEMORY, Line, MemoryData
@@ -33,7 +34,9 @@ ZOOMED = PlotState(x_range=(2.0, 3.0), y_range=(150.0, 250.0))
 
 PAINT_THREE = """
 import pathlib, sys
-from loaderscope.facts.results import Estimate, Phase, SettingResult, Startup, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import SettingResult, TrialResult
+from loaderscope.facts.startup_results import Phase, Startup
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.memory_chart import MEMORY, Line, MemoryData
 from loaderscope.gui.charts.startup_chart import STARTUP, startup_data

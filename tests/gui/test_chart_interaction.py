@@ -16,7 +16,9 @@ from PySide6.QtWidgets import QApplication, QScrollArea, QToolTip
 from support_session import config_of
 from timeline_actions import UP, drag, move, press, wheel
 
-from loaderscope.facts.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
+from loaderscope.facts.startup_results import Phase, Startup
 from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.legend import LegendEntry
 from loaderscope.gui.charts.startup_chart import STARTUP, StartupData, startup_data

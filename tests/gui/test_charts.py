@@ -14,18 +14,9 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QLabel
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.facts.results import (
-    MEASURED,
-    Ceiling,
-    Estimate,
-    Memory,
-    Phase,
-    Recommendation,
-    SettingResult,
-    Startup,
-    TrialResult,
-    WorkerMemory,
-)
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import MEASURED, Ceiling, Memory, Recommendation, SettingResult, TrialResult, WorkerMemory
+from loaderscope.facts.startup_results import Phase, Startup
 from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.legend import LegendEntry, place_legend

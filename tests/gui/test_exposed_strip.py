@@ -11,7 +11,7 @@ from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.span_lookup import spans_of
-from loaderscope.facts.results import ProcessUse
+from loaderscope.facts.recorded_use import ProcessUse
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.run.training_trace import ALL_LOADERS, TrainingTrace
 from loaderscope.gui.timeline.data.exposed_strip import ExposedBins, exposed_of_process

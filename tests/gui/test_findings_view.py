@@ -11,9 +11,11 @@ from support_session import config_of
 
 from loaderscope.analysis.text_table import Column, TextTable
 from loaderscope.analysis.tried_remedies import TriedRemedy
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.finding_codes import finding_code
+from loaderscope.facts.findings import Finding, Place, Remedy
 from loaderscope.facts.request import REMEDY_REPEATS
-from loaderscope.facts.results import Estimate, Finding, Place, Remedy, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.run import Run
 from loaderscope.gui.panels.finding_cards import finding_card, severity_role, tried_card
 from loaderscope.gui.panels.findings_panel import FindingsPanel

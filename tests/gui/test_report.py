@@ -23,8 +23,9 @@ from synthetic import MS
 from synthetic import make_trace as make_synthetic
 
 from loaderscope.analysis.verdict import judge
-from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Mark
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import build_report
 from loaderscope.gui.report.html import to_html

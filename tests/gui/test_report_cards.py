@@ -3,7 +3,8 @@
 import pytest
 from PySide6.QtGui import QColor, QImage, QPainter
 
-from loaderscope.facts.results import Estimate, Finding
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
 from loaderscope.gui.panels.finding_cards import finding_card
 from loaderscope.gui.report.blocks import Report, Section
 from loaderscope.gui.report.content import build_report

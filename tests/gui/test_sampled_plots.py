@@ -11,9 +11,10 @@ from PySide6.QtWidgets import QApplication, QMenu
 from synthetic import MS, SECOND
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.lanes import OTHERS_SERIES
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.panels.sweep_panel import SweepPanel
 from loaderscope.gui.run.run_state import SettingRow

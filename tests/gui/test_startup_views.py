@@ -17,20 +17,11 @@ from running import write_script
 from support_session import config_of, make_run
 
 from loaderscope.analysis.verdict import judge
+from loaderscope.facts.evidence import Signs
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.request import Axes
-from loaderscope.facts.results import (
-    Control,
-    Culprit,
-    EpochTimes,
-    Finding,
-    ImportCost,
-    LineCost,
-    Phase,
-    SentPart,
-    Signs,
-    Startup,
-    TrialResult,
-)
+from loaderscope.facts.results import EpochTimes, TrialResult
+from loaderscope.facts.startup_results import Control, Culprit, ImportCost, LineCost, Phase, SentPart, Startup
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData
 from loaderscope.gui.charts.plot import Plot

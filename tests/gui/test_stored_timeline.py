@@ -9,7 +9,7 @@ from support_session import make_run, make_trial_trace, record
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.agent.layout import State
-from loaderscope.facts.results import ProcessUse
+from loaderscope.facts.recorded_use import ProcessUse
 from loaderscope.gui.run.training_trace import TrainingTrace
 from loaderscope.gui.timeline.data import rows_at_hand
 from loaderscope.gui.timeline.data.range_statistics import survey

@@ -16,8 +16,8 @@ from support_session import config_of, make_run
 from timeline_actions import press
 
 from loaderscope.agent.messages import Target
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.request import Axes, Request
-from loaderscope.facts.results import Finding
 from loaderscope.facts.run import TRAINING_TARGET, PlannedTrial
 from loaderscope.gui.panels.run_kind_choice import SWEEP, TRAINING
 from loaderscope.gui.panels.startup_panel import ONE_LOADER, TRAINING_RUNS

@@ -10,8 +10,8 @@ from support_session import config_of
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.recorded_training import training_of_results
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Estimate
 from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.facts.text import share_text
 from loaderscope.gui.charts.exposed_chart import EXPOSED, exposed_data

@@ -13,7 +13,8 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMessageBox, QSpinBox, QWidget
 
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.facts.text import rate_text
 from loaderscope.gui.panels.finding_cards import finding_card

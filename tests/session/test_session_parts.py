@@ -16,7 +16,8 @@ from support_session import make_run, make_trial_trace, record
 from support_traces import assert_same_trace
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.facts.results import EpochTimes, Estimate, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import EpochTimes, TrialResult
 from loaderscope.facts.run import Environment, LogLine, Mark
 from loaderscope.session import session_writer as writer_module
 from loaderscope.session.chunks import decode, encode

@@ -11,8 +11,9 @@ import pytest
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.analysis.startup.preloading import ScriptImport
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Memory, SentPart, TrialResult, WorkerMemory
+from loaderscope.facts.results import Memory, TrialResult, WorkerMemory
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.sweep import machine as this_machine
 from loaderscope.sweep import machine_linux, machine_windows
 from loaderscope.sweep.forecast import data_cost

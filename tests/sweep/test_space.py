@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaderscope.agent.messages import Consumer, Target, TrialConfig
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.request import Axes, RemedyToTry, Request
-from loaderscope.facts.results import Remedy
 from loaderscope.sweep import inspect_script
 from loaderscope.sweep.space import Facts, default_workers, plan
 

@@ -35,7 +35,7 @@ from loaderscope.analysis.findings import (
     worker_state,
 )
 from loaderscope.analysis.findings.context import Context, RecordedLoader
-from loaderscope.facts.results import Finding
+from loaderscope.facts.findings import Finding
 
 __all__ = ["SEVERITIES", "Context", "RecordedLoader", "find_all", "order_of"]
 

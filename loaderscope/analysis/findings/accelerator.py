@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.measures import PASS_MARK
-from loaderscope.facts.results import Finding
 from loaderscope.facts.text import enumerated, share_text
 
 

@@ -11,9 +11,12 @@ from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.recorded_training import exposed_share
 from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.analysis.training import Training
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import Estimate, LoaderUse, Recommendation, SentPart, SettingResult, TrialResult
+from loaderscope.facts.recorded_use import LoaderUse
+from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
 from loaderscope.facts.settings import find_matching, setting_text
+from loaderscope.facts.startup_results import SentPart
 
 
 @dataclasses.dataclass(frozen=True)

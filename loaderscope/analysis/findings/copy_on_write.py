@@ -6,7 +6,9 @@ import dataclasses
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, Remedy, SentPart, SettingResult, TrialResult
+from loaderscope.facts.findings import Finding, Remedy
+from loaderscope.facts.results import SettingResult, TrialResult
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.facts.text import bytes_text
 
 CODE = "copy-on-write"

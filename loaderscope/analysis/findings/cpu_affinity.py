@@ -5,7 +5,10 @@ from __future__ import annotations
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.fetch_limits import fetching_of
 from loaderscope.analysis.intervals import mean
-from loaderscope.facts.results import Estimate, FetchUse, Finding, SettingResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import FetchUse
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import count_text
 
 _CHANGE = "os.sched_setaffinity(0, range(os.cpu_count()))  # first line of worker_init_fn"

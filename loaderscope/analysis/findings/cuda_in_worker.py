@@ -6,7 +6,8 @@ import re
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import enumerated
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.disturbance import is_slight, programs_text
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Disturbance, Finding, OtherProgram, TrialResult
+from loaderscope.facts.evidence import Disturbance, OtherProgram
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import cores_text, count_text
 
 CODE = "disturbed"

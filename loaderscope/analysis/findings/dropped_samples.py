@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import count_text, grouped_text, share_text
 
 MIN_SHARE = 0.01

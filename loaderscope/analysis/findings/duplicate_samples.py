@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.probed_workers import ProbedEpoch
-from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import share_text
 
 MIN_SAMPLES = 16

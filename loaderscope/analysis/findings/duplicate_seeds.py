@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.probed_workers import ProbedEpoch, UsedGenerator
-from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import enumerated
 
 MIN_STATES = 2

@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.facts.results import Place, ProcessBeside, SettingResult, Signs
+from loaderscope.facts.evidence import ProcessBeside, Signs
+from loaderscope.facts.findings import Place
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.settings import same_but
 from loaderscope.facts.thread_waits import ThreadWait
 

@@ -16,7 +16,9 @@ from loaderscope.analysis.findings.fetch_limits import (
     shared_limit_of,
 )
 from loaderscope.analysis.findings.input_bound import INPUT_BOUND_FROM, stalled_share
-from loaderscope.facts.results import Estimate, Finding, SettingResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import cores_text, share_text
 from loaderscope.facts.thread_waits import ThreadWait
 

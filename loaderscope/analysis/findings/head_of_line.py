@@ -16,8 +16,11 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.per_batch import MOST_PLACES, training_seconds
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.late_batches import is_slow_fetch
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import LateBatch
+from loaderscope.facts.findings import Finding, Place, Remedy
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import Estimate, Finding, LateBatch, Place, Remedy, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import count_text, duration_text, enumerated, share_text
 
 CODE = "slow-sample"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from loaderscope.analysis.findings import loader_remade, sampler_bound, transfer_bound, worker_shares
 from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.analysis.findings.fetch_limits import shared_limit_of
-from loaderscope.facts.results import Finding, SettingResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import enumerated, share_bounds_text, share_range_text, share_text
 
 COMPUTE_BOUND_BELOW = 0.05

@@ -8,8 +8,10 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.per_batch import cores_of, gain_per_batch, places_of, training_seconds
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import Estimate, Finding, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import count_text, duration_text, mean_count_text, share_text
 
 CODE = "loader-remade"

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.facts.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.settings import same_but
 from loaderscope.facts.text import duration_text, share_text
 

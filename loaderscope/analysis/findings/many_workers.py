@@ -7,8 +7,10 @@ import dataclasses
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import Estimate, Finding, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.settings import same_but
 from loaderscope.facts.text import bytes_text, count_text, duration_text, share_text
 

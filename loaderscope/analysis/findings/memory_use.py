@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from loaderscope.analysis.findings import copy_on_write
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import bytes_text
 
 MIB = 1 << 20

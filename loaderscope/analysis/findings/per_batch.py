@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.facts.results import Estimate, LaneSpan, Place, SettingResult, TrialResult
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.evidence import LaneSpan
+from loaderscope.facts.findings import Place
+from loaderscope.facts.results import SettingResult, TrialResult
 
 T = TypeVar("T")
 

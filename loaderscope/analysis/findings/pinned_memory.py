@@ -7,7 +7,8 @@ import dataclasses
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.transfer_bound import has_many_tensors
 from loaderscope.analysis.intervals import mean
-from loaderscope.facts.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import mean_count_text, share_text
 
 MIN_STEP_SHARE = 0.10

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, SettingResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.settings import same_but
 from loaderscope.facts.text import bytes_text, duration_text
 

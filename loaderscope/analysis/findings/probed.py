@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.findings import Place
 from loaderscope.facts.probed_workers import ProbedEpoch
-from loaderscope.facts.results import Place, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import find_matching
 
 _MOST_PLACES = 4

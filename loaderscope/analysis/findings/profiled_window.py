@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.text import share_bounds_text, share_text
 
 

@@ -16,8 +16,10 @@ from loaderscope.analysis.findings.per_batch import (
 )
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import Estimate, Finding, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 CODE = "sampler-bound"

@@ -7,7 +7,8 @@ import dataclasses
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Estimate, Finding
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.settings import find_matching, setting_text
 from loaderscope.facts.text import duration_text
 

@@ -13,7 +13,8 @@ import re
 from loaderscope.agent.error_sentences import LIMIT, MAIN_GUARD, NOT_PICKLABLE, UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, SharedHandle, TrialConfig
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, Remedy, TrialResult
+from loaderscope.facts.findings import Finding, Remedy
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import enumerated
 

@@ -9,7 +9,8 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.per_batch import own_or_worst, worker_cores
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
-from loaderscope.facts.results import Finding, Remedy, SettingResult, TrialResult
+from loaderscope.facts.findings import Finding, Remedy
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 CODE = "small-batches"

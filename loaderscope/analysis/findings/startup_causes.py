@@ -14,7 +14,9 @@ from loaderscope.analysis.startup.culprit import (
     unpickling_code_s,
 )
 from loaderscope.analysis.startup.main_import import heaviest_branch, heaviest_line
-from loaderscope.facts.results import Finding, SentPart, SettingResult, Startup
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult
+from loaderscope.facts.startup_results import SentPart, Startup
 from loaderscope.facts.text import bytes_text, duration_text
 
 MIN_SENT_S = 0.3

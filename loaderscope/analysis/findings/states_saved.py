@@ -6,7 +6,8 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.per_batch import gain_per_batch, own_or_worst, severity_of, worker_cores
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
-from loaderscope.facts.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 CODE = "states-saved"

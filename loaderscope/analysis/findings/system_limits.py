@@ -7,7 +7,8 @@ import dataclasses
 from loaderscope.agent.error_sentences import FILE_DESCRIPTORS, LIMIT, PAGING_FILE, SHARED_MEMORY, WORKER_DIED
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, Remedy, TrialResult
+from loaderscope.facts.findings import Finding, Remedy
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
 

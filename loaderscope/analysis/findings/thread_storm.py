@@ -10,7 +10,8 @@ import dataclasses
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.fetch_limits import fetching_of
 from loaderscope.analysis.intervals import mean
-from loaderscope.facts.results import Finding, Remedy, SettingResult
+from loaderscope.facts.findings import Finding, Remedy
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.text import share_text
 
 CODE = "thread-storm"

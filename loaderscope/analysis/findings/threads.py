@@ -10,8 +10,9 @@ import dataclasses
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.measures import BATCH_THROUGHPUT, THROUGHPUT
-from loaderscope.facts.results import Finding, SettingResult
+from loaderscope.facts.results import SettingResult
 from loaderscope.facts.settings import normalise
 from loaderscope.facts.text import share_text
 

@@ -12,8 +12,10 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.per_batch import batches_of_training, gain_per_batch, own_or_worst, places_of, severity_of, worker_cores
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.training import batch_seconds_of
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.measures import NOTABLE_SHARE
-from loaderscope.facts.results import Estimate, Finding, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, share_text
 
 CODE = "transfer-bound"

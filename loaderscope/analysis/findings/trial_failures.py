@@ -8,7 +8,8 @@ from loaderscope.agent import error_sentences
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.findings import cuda_in_worker, shared_handles, system_limits
 from loaderscope.analysis.findings.context import Context
-from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import enumerated
 from loaderscope.trace.process_places import places_text, process_places

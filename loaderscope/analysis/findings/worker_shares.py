@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding, Place
 from loaderscope.facts.probed_workers import WorkerLoad
-from loaderscope.facts.results import Estimate, Finding, Place, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import count_text, duration_text, enumerated
 
 MIN_BUSIEST_BATCHES = 4

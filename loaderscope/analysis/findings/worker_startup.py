@@ -6,7 +6,9 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.findings.loader_remade import is_remade
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED
-from loaderscope.facts.results import Culprit, Finding, SettingResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import SettingResult
+from loaderscope.facts.startup_results import Culprit
 from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_FIRST_BATCH_S = 1.0

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from loaderscope.analysis.findings import probed
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.findings import Finding, Remedy
 from loaderscope.facts.probed_workers import ChangedAttribute, ProbedEpoch
-from loaderscope.facts.results import Estimate, Finding, Remedy, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_CHANGES = 3

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.startup.main_import import heaviest_branch, heaviest_line
 from loaderscope.facts.phases import phase_of
-from loaderscope.facts.results import Culprit, ImportCost, LineCost, SentPart
+from loaderscope.facts.startup_results import Culprit, ImportCost, LineCost, SentPart
 from loaderscope.facts.text import bytes_text, share_text
 
 DOMINANT_SHARE = 0.5

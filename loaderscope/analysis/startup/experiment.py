@@ -33,7 +33,8 @@ from loaderscope.analysis.startup.start_costs import (
 )
 from loaderscope.facts.phases import phase_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Control, TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.startup_results import Control
 from loaderscope.facts.text import duration_text, share_text
 
 __all__ = [

@@ -20,7 +20,7 @@ from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, SpanLoo
 from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
 from loaderscope.analysis.startup.main_import import read_imports, read_lines, read_start_imports
 from loaderscope.facts.phases import PRECEDENCE
-from loaderscope.facts.results import Culprit, Phase, SentPart, StartImport, Startup
+from loaderscope.facts.startup_results import Culprit, Phase, SentPart, StartImport, Startup
 from loaderscope.trace.model import Trace
 
 NS = 1e-9

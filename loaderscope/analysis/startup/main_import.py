@@ -10,7 +10,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.span_lookup import SpanLookup
-from loaderscope.facts.results import ImportCost, LineCost, StartImport
+from loaderscope.facts.startup_results import ImportCost, LineCost, StartImport
 
 NS = 1e-9
 MOST_IMPORTS = 40

@@ -32,7 +32,8 @@ from loaderscope.analysis.startup.startup_savings import (
     seconds_until_unpickled,
     spared_import_seconds,
 )
-from loaderscope.facts.results import Control, TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.startup_results import Control
 from loaderscope.facts.text import duration_text, enumerated
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 from loaderscope.analysis.startup.preloading import ScriptImport, import_seconds
 from loaderscope.analysis.startup.start_costs import FIRST_WORKER, first_batch_seconds, median, phase_seconds, server_seconds
-from loaderscope.facts.results import Phase, TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.startup_results import Phase
 
 SavedByWorker = Callable[[str], float | None]
 """Returns the seconds that a worker, by its name, saves before it is ready; None if unknown."""

@@ -16,9 +16,10 @@ from rich.text import Text
 from loaderscope.analysis.ceiling import of_step_alone
 from loaderscope.cli.terminal.console import TerminalConsole
 from loaderscope.cli.terminal.printable import printable
+from loaderscope.facts.findings import change_of
 from loaderscope.facts.measures import throughput_of
-from loaderscope.facts.purposes import trial_setting_text
-from loaderscope.facts.results import TrialResult, change_of
+from loaderscope.facts.purposes import PROBE, trial_setting_text
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
@@ -98,6 +99,8 @@ class SweepProgress:
         result = of_step_alone(result) if result.perfect_loader else result
         if status == OK and self._is_startup_experiment:
             outcome = _first_batches_text(result)
+        elif result.purpose is PROBE:  # it has no figures of its own
+            outcome = status.word
         elif status == OK and (speed := throughput_of(result)):
             outcome = f"{speed:>20}"
         elif status == OK:

@@ -18,10 +18,12 @@ from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.cli.terminal.table import FittingTable, TableColumn
 from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.finding_text import evidence_lines, gain_text, training_s
+from loaderscope.facts.findings import Remedy, change_of
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
 from loaderscope.facts.purposes import PERFECT_LOADER, trial_setting_text
-from loaderscope.facts.results import Ceiling, Estimate, Remedy, ScriptWarning, SettingResult, change_of, purpose_of
+from loaderscope.facts.results import Ceiling, ScriptWarning, SettingResult, purpose_of
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import enumerated

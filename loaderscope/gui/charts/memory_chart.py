@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from loaderscope.analysis.memory_peaks import forecast_bytes
-from loaderscope.facts.results import Estimate, Memory
+from loaderscope.facts.estimates import Estimate
+from loaderscope.facts.results import Memory
 from loaderscope.facts.text import bytes_text
 from loaderscope.gui.charts.chart_kind import ChartKind
 from loaderscope.gui.charts.plot_parts import Axis, LineStyle, Target, axis_end, smallest_above_zero

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from loaderscope.facts.phases import GROUPS, SHUTDOWN, StartupPhase, group_title, phase_of
-from loaderscope.facts.results import Phase, Startup, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import BY_FIELD, setting_text, varying_fields
+from loaderscope.facts.startup_results import Phase, Startup
 from loaderscope.facts.text import duration_text
 from loaderscope.gui.charts.chart_kind import ChartKind
 from loaderscope.gui.charts.plot_parts import Bar, BarText, Row, axis_end, seconds_axis

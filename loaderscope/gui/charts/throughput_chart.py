@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.estimates import Estimate
 from loaderscope.facts.measures import BATCH_THROUGHPUT, THROUGHPUT, Measure
 from loaderscope.facts.purposes import PERFECT_LOADER
-from loaderscope.facts.results import Ceiling, Estimate, Recommendation, SettingResult
+from loaderscope.facts.results import Ceiling, Recommendation, SettingResult
 from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
 from loaderscope.facts.text import count_text
 from loaderscope.gui.charts.chart_kind import ChartKind

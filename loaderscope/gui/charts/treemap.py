@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from loaderscope.facts.results import SentPart
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.charts.chart import Chart, small_font
 from loaderscope.gui.charts.chart_figure import titled_figure

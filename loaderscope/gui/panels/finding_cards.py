@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from loaderscope.analysis.tried_remedies import TriedRemedy
 from loaderscope.facts.finding_codes import finding_code
 from loaderscope.facts.finding_text import evidence_lines, evidence_text, gain_text, training_s
-from loaderscope.facts.results import Finding, Recommendation, SettingResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.gui.style.palette import Palette
 

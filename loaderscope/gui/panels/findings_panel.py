@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QApplication, QTextBrowser, QVBoxLayout, QWidget
 from loaderscope.analysis.text_table import TextTable
 from loaderscope.analysis.tried_remedies import TriedRemedy
 from loaderscope.analysis.worker_rules import TITLE as RULES_TITLE
-from loaderscope.facts.results import Finding, Recommendation, SettingResult
+from loaderscope.facts.findings import Finding
+from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.gui.panels.finding_cards import Card, finding_card, recommendation_card, tried_card
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.style.theme import current_palette

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.analysis.late_batches import Waits, find_waits, late_batch
-from loaderscope.facts.results import LateBatch
+from loaderscope.facts.evidence import LateBatch
 from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import Trace, loader_prefix

@@ -10,7 +10,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHeaderView, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
-from loaderscope.facts.results import LateBatch
+from loaderscope.facts.evidence import LateBatch
 from loaderscope.facts.text import MISSING, count_text, duration_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.late_batch_search import LateSearch, LateWaits, ListedBatch

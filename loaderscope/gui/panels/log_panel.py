@@ -9,8 +9,9 @@ from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, message_line, processes_text
+from loaderscope.facts.findings import change_of
 from loaderscope.facts.purposes import trial_setting_text
-from loaderscope.facts.results import TrialResult, change_of
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.facts.text import count_text
 

@@ -11,9 +11,10 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, QWidget
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.findings import change_of
 from loaderscope.facts.measures import MEASURES, Measure, Shown
 from loaderscope.facts.purposes import trial_setting_text
-from loaderscope.facts.results import Recommendation, change_of
+from loaderscope.facts.results import Recommendation
 from loaderscope.facts.settings import SETTINGS, Setting, value_text, varying_fields
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import MISSING, bytes_text, duration_text

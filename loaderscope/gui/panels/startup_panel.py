@@ -9,8 +9,9 @@ from PySide6.QtGui import QPalette, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QScrollArea, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from loaderscope.analysis.startup.experiment import StartupExperiment
-from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.facts.startup_results import SentPart
 from loaderscope.gui.charts.chart import Chart, PlotChart
 from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData, height_px
 from loaderscope.gui.charts.startup_chart import STARTUP, StartupData, least_height_px, startup_data, startup_data_of_trial

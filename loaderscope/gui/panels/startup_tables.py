@@ -8,7 +8,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeWidget, QTreeWidgetItem
 
-from loaderscope.facts.results import ImportCost, LineCost, SentPart
+from loaderscope.facts.startup_results import ImportCost, LineCost, SentPart
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.table_model import CENTRE, RIGHT, TableModel, number_column, text_column

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from loaderscope.analysis.startup.experiment import StartupExperiment
 from loaderscope.analysis.startup.experiment_tables import experiment_tables, per_worker_sentence, preloaded_sentence
-from loaderscope.facts.results import ImportCost, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.facts.startup_results import ImportCost
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData, height_px

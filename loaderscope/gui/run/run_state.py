@@ -13,8 +13,9 @@ from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.recorded_training import process_of_results
 from loaderscope.analysis.verdict import Verdict
+from loaderscope.facts.findings import Remedy
 from loaderscope.facts.purposes import PERFECT_LOADER, SETTING, Purpose
-from loaderscope.facts.results import Remedy, SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
 from loaderscope.gui.run.training_trace import ALL_LOADERS, TrainingTrace

@@ -9,7 +9,8 @@ from loaderscope.analysis.startup.culprit import dominating_part
 from loaderscope.analysis.startup.experiment import BreakEven, Remedy, StartCost, StartupExperiment
 from loaderscope.analysis.startup.main_import import heaviest_line
 from loaderscope.facts.remedies import control_title, remedy_kind, start_title
-from loaderscope.facts.results import Control, SentPart, TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.startup_results import Control, SentPart
 from loaderscope.facts.text import bytes_text, duration_text, enumerated, grouped_text, share_text
 
 PIPE_BYTES = 65_536

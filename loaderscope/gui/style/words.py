@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
+from loaderscope.facts.findings import change_of
 from loaderscope.facts.purposes import trial_setting_text
-from loaderscope.facts.results import TrialResult, change_of
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import count_text, enumerated, share_bounds_text, share_range_text, share_text
 

@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QApplication, QMainWindow
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
+from loaderscope.facts.findings import Finding
 from loaderscope.facts.request import RemedyToTry, Request
-from loaderscope.facts.results import Finding
 from loaderscope.facts.run import LogLine
 from loaderscope.gui.panels.target_panel import advice_for
 from loaderscope.gui.run.live_run import LiveRun

@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 
 from loaderscope.analysis.verdict import Verdict, judge
 from loaderscope.facts.finding_codes import finding_code
-from loaderscope.facts.results import Finding, Place, TrialResult
+from loaderscope.facts.findings import Finding, Place
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.gui.panels.finding_cards import severity_role
 from loaderscope.gui.panels.startup_panel import EXPERIMENT

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from loaderscope.analysis.startup.preloading import fork_server, script_imports_of
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Control, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import PlannedTrial, Run
+from loaderscope.facts.startup_results import Control
 from loaderscope.facts.text import enumerated
 from loaderscope.sweep import machine_limits
 from loaderscope.sweep.experiment.control_runs import measure_controls, measure_preload

@@ -21,7 +21,7 @@ from typing import Any
 from loaderscope.agent.error_sentences import end_of_process
 from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.facts.remedies import CONTROLS, PRELOAD
-from loaderscope.facts.results import Control
+from loaderscope.facts.startup_results import Control
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
 from loaderscope.sweep.processes.agent_process import TICK_S, Tick
 from loaderscope.sweep.processes.reaper import create_reaper

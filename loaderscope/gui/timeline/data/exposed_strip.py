@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from loaderscope.analysis.span_lookup import complement, intersection, union
-from loaderscope.facts.results import ProcessUse
+from loaderscope.facts.recorded_use import ProcessUse
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
 
 Intervals = tuple[Ints, Ints]

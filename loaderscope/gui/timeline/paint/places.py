@@ -9,7 +9,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPen
 
-from loaderscope.facts.results import Place
+from loaderscope.facts.findings import Place
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
 _LEAST_PX = 4.0

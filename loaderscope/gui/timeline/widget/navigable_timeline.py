@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
-from loaderscope.facts.results import Place
+from loaderscope.facts.findings import Place
 from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
 from loaderscope.gui.timeline.data.hover_card import pointer_at, span_under
