@@ -68,6 +68,7 @@ class RunKindChoice(QWidget):
             meaning.setIndent(_TEXT_INDENT_PX)
             layout.addWidget(button)
             layout.addWidget(meaning)
+            layout.addSpacing(3)
         self.show_kind(SWEEP)
         self._group.buttonToggled.connect(self._toggled)
 
